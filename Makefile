@@ -1,0 +1,58 @@
+# `make demo` and `make test` are all a newcomer needs; each sets up .venv first.
+# `make presubmit` is exactly what .ci/run runs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast test-envoy lint fmt type imports bench presubmit lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Loadstar needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+setup: $(STAMP) ## create .venv with everything pinned in requirements.lock
+
+demo: $(STAMP) ## Envoy, 4 emulated model servers and the gateway, live, against round robin
+	$(BIN)/python -m load_tests demo
+
+test: test-fast test-envoy ## all tests
+
+test-fast: $(STAMP) ## tests that need no other process, under two minutes
+	$(BIN)/python -m pytest -q -n 2 -m "not envoy and not slow"
+
+test-envoy: $(STAMP) ## tests against a real Envoy, and the slow ones
+	$(BIN)/python -m pytest -q -m "envoy or slow"
+
+lint: $(STAMP) ## ruff: style, and format as committed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: $(STAMP) ## mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(STAMP) ## mypy, strict, tests too
+	$(BIN)/mypy
+
+imports: $(STAMP) ## the dependency rules of ARCHITECTURE.md
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## the benchmarks that argue for the design; prints tables
+	$(BIN)/python -m load_tests bench
+
+presubmit: lint type imports test ## exactly what .ci/run runs
+
+lock: $(STAMP) ## pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --extra dev --quiet pyproject.toml -o requirements.lock
+
+clean: ## remove what was made here
+	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

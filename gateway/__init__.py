@@ -1,0 +1,1 @@
+"""The endpoint picker: an Envoy ext_proc service that chooses a model server per request."""

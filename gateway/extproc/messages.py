@@ -1,0 +1,218 @@
+"""Our own words for the ext_proc conversation: events in, commands out.
+
+Nothing here knows protobuf, gRPC or asyncio. ``decode`` makes events of Envoy's messages, the
+session turns events into commands, ``encode`` makes Envoy's messages of the commands that are
+answers, and ``conduct`` carries the others to the director.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from gateway.errors import Refusal
+from gateway.request.model import Headers, InferenceRequest, Outcome, Route
+
+
+class BodyMode(Enum):
+    """How Envoy sends a body (``ProcessingMode.BodySendMode``)."""
+
+    NONE = 0
+    STREAMED = 1
+    BUFFERED = 2
+    BUFFERED_PARTIAL = 3
+    FULL_DUPLEX_STREAMED = 4
+
+
+class Direction(Enum):
+    REQUEST = "request"
+    RESPONSE = "response"
+
+
+# --- events: what Envoy or the director told us -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The body modes of ``protocol_config``; comes first, if at all."""
+
+    request_body: BodyMode
+    response_body: BodyMode
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaders:
+    headers: Headers
+    end_of_stream: bool
+    subset: tuple[str, ...] | None = None
+    """The subset hint: ``ip:port`` entries; None is no hint, () is an empty one (a 503)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    chunk: bytes
+    end_of_stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTrailers:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHeaders:
+    headers: Headers
+    end_of_stream: bool
+    served: str | None = None
+    """The endpoint that really served, as Envoy's metadata says; None if not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseBody:
+    chunk: bytes
+    end_of_stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseTrailers:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The director's answer to AskRoute."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The director's other answer to AskRoute; also used for failures of our own."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Responding:
+    """The director's answer to AskResponse: headers to add to the client's response."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Event: TypeAlias = (
+    Announced
+    | RequestHeaders
+    | RequestBody
+    | RequestTrailers
+    | ResponseHeaders
+    | ResponseBody
+    | ResponseTrailers
+    | Routed
+    | Refused
+    | Responding
+)
+
+
+# --- commands: what we tell Envoy ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMutation:
+    """Headers to set (replacing what is there) and to remove."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+NO_MUTATION = HeaderMutation()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHeaders:
+    """Answer a headers message."""
+
+    direction: Direction
+    mutation: HeaderMutation = NO_MUTATION
+    clear_route_cache: bool = False
+    destination: str | None = None
+    """Comma list for dynamic metadata ``envoy.lb``; identical to the header of that name."""
+    scores: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBody:
+    """One chunk of a FULL_DUPLEX_STREAMED body; at most 62,000 bytes."""
+
+    direction: Direction
+    chunk: bytes
+    end_of_stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBody:
+    """Answer one body message of the STREAMED, BUFFERED and BUFFERED_PARTIAL modes."""
+
+    direction: Direction
+    replace: bytes | None = None
+    """None leaves the chunk as it is; b"" drops it."""
+    mutation: HeaderMutation = NO_MUTATION
+    clear_route_cache: bool = False
+    destination: str | None = None
+    scores: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTrailers:
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerImmediately:
+    """ImmediateResponse: the request ends here, with this answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    details: str
+    """For Envoy's access log (%RESPONSE_CODE_DETAILS%)."""
+
+
+# --- commands: what we ask or tell the director -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AskRoute:
+    """Choose an endpoint; answered by Routed or Refused."""
+
+    request: InferenceRequest
+    subset: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskResponse:
+    """Response headers have come; answered by Responding."""
+
+    ticket: int
+    status: int | None
+    served: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The first piece of the response body has passed."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The stream has ended, however it ended; sent exactly once for every route taken."""
+
+    ticket: int
+    outcome: Outcome = field(compare=True)
+
+
+Answer: TypeAlias = AnswerHeaders | StreamBody | AnswerBody | AnswerTrailers | AnswerImmediately
+Ask: TypeAlias = AskRoute | AskResponse | FirstToken | Finished
+Command: TypeAlias = Answer | Ask

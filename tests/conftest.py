@@ -1,0 +1,21 @@
+"""What every test gets: no blocking calls inside an event loop, and named hypothesis profiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+settings.register_profile("fast", deadline=None, max_examples=60)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_in_the_loop() -> Iterator[BlockBuster]:
+    """A blocking call inside a coroutine fails the test that made it."""
+    with blockbuster_ctx() as blocker:
+        yield blocker
