@@ -34,7 +34,7 @@ class Endpoint:
     port: int
     slot: int
     """Row of this endpoint in ``Columns``; no two living endpoints share one."""
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     metrics_port: int | None = None
     """Where /metrics is served; None means ``port``."""
     destination: str = field(default="", compare=False)
