@@ -1,0 +1,542 @@
+"""The server side of one HTTP/2 connection that carries gRPC: sans-IO, total, bounded.
+
+``receive`` takes bytes and a time, and gives events; ``take`` gives the bytes to write. It raises
+nothing at the host: a broken rule becomes RST_STREAM or GOAWAY (RFC 9113), after which ``closing``
+says that the host should write what is left and close. Hostile peers are bounded by WireLimits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hpack import Decoder
+from hpack.exceptions import HPACKError, OversizedHeaderListError
+
+from gateway.extproc.wire import frames as f
+from gateway.extproc.wire.bucket import Bucket
+from gateway.extproc.wire.events import Gone, HalfClosed, Opened, Received, TooLarge, WireEvent
+from gateway.extproc.wire.frames import Code, ConnectionFailed, StreamFailed
+from gateway.extproc.wire.headers import check_trailers, request_head
+from gateway.extproc.wire.limits import WireLimits
+from gateway.extproc.wire.messages import CompressedMessage, MessageTooLarge
+from gateway.extproc.wire.outbound import Outbound
+from gateway.extproc.wire.stream import Stream
+
+CACHED_BLOCKS = 64
+
+
+class Connection(Outbound):
+    """One peer. All methods are synchronous; one owner calls them."""
+
+    def __init__(self, limits: WireLimits, now: float) -> None:
+        super().__init__(limits)
+        self._pending = b""
+        self._greeted = False
+        self._settled = False
+        self._receive_window = f.DEFAULT_WINDOW
+        self._highest = 0
+        self._decoder = Decoder(max_header_list_size=limits.max_header_list_bytes)
+        self._decoded: dict[bytes, tuple[tuple[bytes, bytes], ...]] = {}
+        self._block: list[bytes] | None = None
+        self._block_bytes = 0
+        self._block_stream = 0
+        self._block_ends_stream = False
+        self._held_bytes = 0
+        self._control = Bucket(limits.control_burst, limits.control_per_second, now)
+        self._resets = Bucket(limits.reset_burst, limits.reset_per_second, now)
+        self._now = now
+        self._opened_at = now
+        self._heard_at = now
+        self._pinged_at: float | None = None
+        self._draining = False
+        self._out.append(
+            f.settings_frame(
+                (
+                    (f.MAX_CONCURRENT_STREAMS, limits.max_streams),
+                    (f.INITIAL_WINDOW_SIZE, limits.stream_window_bytes),
+                    (f.MAX_FRAME_SIZE, limits.max_frame_bytes),
+                    (f.MAX_HEADER_LIST_SIZE, limits.max_header_list_bytes),
+                )
+            )
+        )
+        self._out.append(f.window_update(0, limits.connection_window_bytes - f.DEFAULT_WINDOW))
+        self._receive_window = limits.connection_window_bytes
+
+    # --- what the peer sends --------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float) -> list[WireEvent]:
+        """Take bytes from the peer; returns what the host must act on, in order."""
+        events: list[WireEvent] = []
+        if self.closing:
+            return events
+        self._now = self._heard_at = now
+        self._pinged_at = None
+        buffer = self._pending + data if self._pending else data
+        at, end = 0, len(buffer)
+        try:
+            if not self._greeted:
+                if end < len(f.PREFACE):
+                    if not f.PREFACE.startswith(buffer):
+                        raise ConnectionFailed(Code.PROTOCOL_ERROR, "bad preface")
+                    self._pending = buffer
+                    return events
+                if not buffer.startswith(f.PREFACE):
+                    raise ConnectionFailed(Code.PROTOCOL_ERROR, "bad preface")
+                self._greeted = True
+                at = len(f.PREFACE)
+            while end - at >= f.HEAD_BYTES:
+                word, flags, stream_id = f.HEAD.unpack_from(buffer, at)
+                length = word >> 8
+                if length > self._limits.max_frame_bytes:
+                    raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "frame too large")
+                start = at + f.HEAD_BYTES
+                if end - start < length:
+                    break
+                at = start + length
+                try:
+                    self._frame(
+                        word & 0xFF, flags, stream_id & f.STREAM_MASK, buffer, start, at, events
+                    )
+                except StreamFailed as failed:
+                    self._fail_stream(failed, events)
+            self._pending = buffer[at:] if at else buffer
+        except ConnectionFailed as failed:
+            self._fail(failed, events)
+        return events
+
+    def _frame(
+        self,
+        kind: int,
+        flags: int,
+        stream_id: int,
+        buffer: bytes,
+        start: int,
+        end: int,
+        events: list[WireEvent],
+    ) -> None:
+        if self._block is not None and (kind != f.CONTINUATION or stream_id != self._block_stream):
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "header block interrupted")
+        if not self._settled and kind != f.SETTINGS:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "SETTINGS must come first")
+        if kind == f.DATA:
+            self._data(flags, stream_id, buffer, start, end, events)
+        elif kind == f.HEADERS:
+            self._headers(flags, stream_id, buffer, start, end, events)
+        elif kind == f.WINDOW_UPDATE:
+            self._window_update(stream_id, buffer, start, end)
+        elif kind == f.CONTINUATION:
+            self._continuation(flags, buffer[start:end], events)
+        elif kind == f.RST_STREAM:
+            self._rst_stream(stream_id, end - start, events)
+        elif kind == f.SETTINGS:
+            self._settings(flags, stream_id, buffer, start, end)
+        elif kind == f.PING:
+            self._ping(flags, stream_id, buffer[start:end])
+        elif kind == f.PRIORITY:
+            self._priority(stream_id, buffer, start, end)
+        elif kind == f.GOAWAY:
+            if stream_id:
+                raise ConnectionFailed(Code.PROTOCOL_ERROR, "GOAWAY on a stream")
+            if end - start < 8:
+                raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "short GOAWAY")
+        elif kind == f.PUSH_PROMISE:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "a client may not push")
+        else:
+            self._spend_control()  # unknown types are ignored (RFC 9113 section 4.1), not free
+
+    # --- DATA -----------------------------------------------------------------------------------
+
+    def _data(
+        self,
+        flags: int,
+        stream_id: int,
+        buffer: bytes,
+        start: int,
+        end: int,
+        events: list[WireEvent],
+    ) -> None:
+        length = end - start
+        self._receive_window -= length
+        if self._receive_window < 0:
+            raise ConnectionFailed(Code.FLOW_CONTROL_ERROR, "connection window overrun")
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.remote_done:
+            self._stray_data(stream_id, stream, length)
+            return
+        stream.receive_window -= length
+        if stream.receive_window < 0:
+            raise StreamFailed(stream_id, Code.FLOW_CONTROL_ERROR, "stream window overrun")
+        if flags & f.PADDED:
+            start, end = self._unpad(buffer, start, end)
+        if start == end and not flags & f.END_STREAM:
+            self._spend_control()
+        stream.received_bytes += end - start
+        if stream.grpc:
+            self._read_messages(stream, buffer[start:end], events)
+        self._credit(stream, length)
+        if flags & f.END_STREAM:
+            self._remote_end(stream, events)
+
+    def _read_messages(self, stream: Stream, data: bytes, events: list[WireEvent]) -> None:
+        held = stream.reader.held_bytes
+        try:
+            messages = stream.reader.feed(data)
+        except MessageTooLarge:
+            self._stop_reading(stream, held)
+            events.append(TooLarge(stream.id))
+            return
+        except CompressedMessage:
+            self._stop_reading(stream, held)
+            raise StreamFailed(stream.id, Code.PROTOCOL_ERROR, "compressed message") from None
+        events.extend(Received(stream.id, message) for message in messages)
+        self._held_bytes += stream.reader.held_bytes - held
+        if self._held_bytes > self._limits.max_pending_bytes:
+            self._stop_reading(stream, stream.reader.held_bytes)
+            events.append(TooLarge(stream.id))
+
+    def _stop_reading(self, stream: Stream, held: int) -> None:
+        """Drop what is held of a message; further bytes of this stream are counted, not kept."""
+        self._held_bytes -= held
+        stream.grpc = False
+
+    def _stray_data(self, stream_id: int, stream: Stream | None, length: int) -> None:
+        self._credit(None, length)
+        if stream is not None:
+            raise StreamFailed(stream_id, Code.STREAM_CLOSED, "DATA after END_STREAM")
+        if not stream_id or stream_id > self._highest or not stream_id & 1:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "DATA on an idle stream")
+        if stream_id not in self._ended_by_us:
+            raise ConnectionFailed(Code.STREAM_CLOSED, "DATA on a closed stream")
+
+    @staticmethod
+    def _unpad(buffer: bytes, start: int, end: int) -> tuple[int, int]:
+        if start == end:
+            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "no room for the pad length")
+        padding = buffer[start]
+        if padding >= end - start:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "padding longer than the frame")
+        return start + 1, end - padding
+
+    def _credit(self, stream: Stream | None, length: int) -> None:
+        """Give consumed bytes back to the peer, in halves of a window, unless it does not read."""
+        self._uncredited += length
+        if stream is not None:
+            stream.receive_uncredited += length
+        if self._outbox_bytes > self._limits.max_unsent_bytes or not self.writable:
+            return
+        if stream is not None and (
+            stream.receive_uncredited * 2 >= self._limits.stream_window_bytes
+        ):
+            stream.receive_window += stream.receive_uncredited
+            self._out.append(f.window_update(stream.id, stream.receive_uncredited))
+            stream.receive_uncredited = 0
+        if self._uncredited * 2 >= self._limits.connection_window_bytes:
+            self._receive_window += self._uncredited
+            self._out.append(f.window_update(0, self._uncredited))
+            self._uncredited = 0
+
+    def resume(self) -> None:
+        """The socket takes bytes again: send what waited, and credit what was held back."""
+        self.writable = True
+        self._pump_all()
+        self._credit(None, 0)
+        for stream in self._streams.values():
+            if not stream.remote_done:
+                self._credit(stream, 0)
+
+    def _remote_end(self, stream: Stream, events: list[WireEvent]) -> None:
+        if stream.content_length is not None and stream.content_length != stream.received_bytes:
+            raise StreamFailed(stream.id, Code.PROTOCOL_ERROR, "content-length differs from body")
+        self._held_bytes -= stream.held_bytes
+        stream.remote_done = True
+        events.append(HalfClosed(stream.id))
+        if stream.local_done:
+            self._forget(stream)
+
+    # --- HEADERS --------------------------------------------------------------------------------
+
+    def _headers(
+        self,
+        flags: int,
+        stream_id: int,
+        buffer: bytes,
+        start: int,
+        end: int,
+        events: list[WireEvent],
+    ) -> None:
+        if not stream_id & 1:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "HEADERS on a server's stream id")
+        if flags & f.PADDED:
+            start, end = self._unpad(buffer, start, end)
+        if flags & f.HAS_PRIORITY:
+            if end - start < 5:
+                raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "no room for the priority")
+            depends_on = f.U32.unpack_from(buffer, start)[0] & f.STREAM_MASK
+            start += 5
+            if depends_on == stream_id:
+                # The block must still be decoded: the peer's table has moved with it.
+                self._decode(buffer[start:end])
+                self._highest = max(self._highest, stream_id)
+                raise StreamFailed(stream_id, Code.PROTOCOL_ERROR, "stream depends on itself")
+        self._block_stream = stream_id
+        self._block_ends_stream = bool(flags & f.END_STREAM)
+        if flags & f.END_HEADERS:
+            self._block_done(buffer[start:end], events)
+        else:
+            self._block = [buffer[start:end]]
+            self._block_bytes = end - start
+
+    def _continuation(self, flags: int, fragment: bytes, events: list[WireEvent]) -> None:
+        if self._block is None:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        self._block.append(fragment)
+        self._block_bytes += len(fragment)
+        if (
+            self._block_bytes > self._limits.max_header_block_bytes
+            or len(self._block) > self._limits.max_continuations
+        ):
+            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "header block too large")
+        if flags & f.END_HEADERS:
+            block = b"".join(self._block)
+            self._block = None
+            self._block_done(block, events)
+
+    def _block_done(self, block: bytes, events: list[WireEvent]) -> None:
+        stream_id = self._block_stream
+        headers = self._decode(block)
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            self._trailers(stream, headers, events)
+            return
+        if stream_id <= self._highest:
+            if stream_id in self._ended_by_us:
+                return
+            raise ConnectionFailed(Code.STREAM_CLOSED, "HEADERS on a closed stream")
+        self._highest = stream_id
+        if self._draining or len(self._streams) >= self._limits.max_streams:
+            raise StreamFailed(stream_id, Code.REFUSED_STREAM, "too many streams")
+        head = request_head(stream_id, headers)
+        grpc = head.content_type.startswith(b"application/grpc")
+        stream = Stream(
+            stream_id,
+            grpc=grpc,
+            receive_window=self._limits.stream_window_bytes,
+            send_window=self._peer_window,
+            max_message_bytes=self._limits.max_message_bytes,
+            content_length=head.content_length,
+            deadline=None if head.timeout_seconds is None else self._now + head.timeout_seconds,
+        )
+        self._streams[stream_id] = stream
+        events.append(Opened(stream_id, head, grpc))
+        if self._block_ends_stream:
+            self._remote_end(stream, events)
+
+    def _trailers(
+        self, stream: Stream, headers: Iterable[tuple[bytes, bytes]], events: list[WireEvent]
+    ) -> None:
+        if stream.remote_done:
+            raise StreamFailed(stream.id, Code.STREAM_CLOSED, "HEADERS after END_STREAM")
+        if not self._block_ends_stream:
+            raise StreamFailed(stream.id, Code.PROTOCOL_ERROR, "trailers without END_STREAM")
+        check_trailers(stream.id, headers)
+        self._remote_end(stream, events)
+
+    def _decode(self, block: bytes) -> tuple[tuple[bytes, bytes], ...]:
+        """Decode a header block. Blocks that leave the table as it is are remembered whole."""
+        if len(block) > self._limits.max_header_block_bytes:
+            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "header block too large")
+        cached = self._decoded.get(block)
+        if cached is not None:
+            return cached
+        entries = self._decoder.header_table.dynamic_entries
+        before = (entries[0] if entries else None, len(entries), self._decoder.header_table_size)
+        try:
+            headers = tuple(
+                (bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)
+            )
+        except OversizedHeaderListError as error:
+            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "header list too large") from error
+        except HPACKError as error:
+            raise ConnectionFailed(Code.COMPRESSION_ERROR, "bad header block") from error
+        after = (entries[0] if entries else None, len(entries), self._decoder.header_table_size)
+        if before[0] is not after[0] or before[1:] != after[1:]:
+            self._decoded.clear()
+        elif len(block) <= 512:
+            if len(self._decoded) >= CACHED_BLOCKS:
+                self._decoded.clear()
+            self._decoded[block] = headers
+        return headers
+
+    # --- control frames -------------------------------------------------------------------------
+
+    def _spend_control(self) -> None:
+        if not self._control.take(self._now):
+            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "too many control frames")
+
+    def _settings(self, flags: int, stream_id: int, buffer: bytes, start: int, end: int) -> None:
+        if stream_id:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & f.ACK:
+            if start != end:
+                raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "SETTINGS ack with a payload")
+            if not self._settled:
+                raise ConnectionFailed(Code.PROTOCOL_ERROR, "SETTINGS must come first")
+            return
+        if (end - start) % f.SETTING.size:
+            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "SETTINGS length")
+        if self._settled:
+            self._spend_control()
+        self._settled = True
+        for at in range(start, end, f.SETTING.size):
+            self._setting(*f.SETTING.unpack_from(buffer, at))
+        self._out.append(f.SETTINGS_ACK)
+        self._pump_all()
+
+    def _setting(self, name: int, value: int) -> None:
+        if name == f.INITIAL_WINDOW_SIZE:
+            if value > f.LARGEST_WINDOW:
+                raise ConnectionFailed(Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE too large")
+            for stream in self._streams.values():
+                stream.send_window += value - self._peer_window
+                if stream.send_window > f.LARGEST_WINDOW:
+                    raise ConnectionFailed(Code.FLOW_CONTROL_ERROR, "stream window overflow")
+            self._peer_window = value
+        elif name == f.MAX_FRAME_SIZE:
+            if not f.DEFAULT_FRAME_SIZE <= value <= f.LARGEST_FRAME_SIZE:
+                raise ConnectionFailed(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
+            self._peer_frame = min(value, self._limits.max_frame_bytes)
+        elif name == f.ENABLE_PUSH:
+            if value > 1:
+                raise ConnectionFailed(Code.PROTOCOL_ERROR, "ENABLE_PUSH is 0 or 1")
+        elif name == f.HEADER_TABLE_SIZE:
+            # We never use the table; a peer that shrinks it expects to be told so (RFC 7541 4.2).
+            self._announce_empty_table = True
+
+    def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "PING is 8 bytes")
+        if not flags & f.ACK:
+            self._spend_control()
+            self._out.append(f.ping(payload, ack=True))
+
+    def _priority(self, stream_id: int, buffer: bytes, start: int, end: int) -> None:
+        if not stream_id:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if end - start != 5:
+            raise StreamFailed(stream_id, Code.FRAME_SIZE_ERROR, "PRIORITY is 5 bytes")
+        self._spend_control()
+        if f.U32.unpack_from(buffer, start)[0] & f.STREAM_MASK == stream_id:
+            raise StreamFailed(stream_id, Code.PROTOCOL_ERROR, "stream depends on itself")
+
+    def _rst_stream(self, stream_id: int, length: int, events: list[WireEvent]) -> None:
+        if length != 4:
+            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "RST_STREAM is 4 bytes")
+        if not stream_id or not stream_id & 1 or stream_id > self._highest:
+            raise ConnectionFailed(Code.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._spend_control()
+            return
+        if not self._resets.take(self._now):
+            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "too many resets")
+        self._forget(stream)
+        events.append(Gone(stream_id, "reset by peer"))
+
+    def _window_update(self, stream_id: int, buffer: bytes, start: int, end: int) -> None:
+        if end - start != 4:
+            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE is 4 bytes")
+        increment = f.U32.unpack_from(buffer, start)[0] & f.STREAM_MASK
+        if not stream_id:
+            if not increment:
+                raise ConnectionFailed(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            self._send_window += increment
+            if self._send_window > f.LARGEST_WINDOW:
+                raise ConnectionFailed(Code.FLOW_CONTROL_ERROR, "connection window overflow")
+            if self._outbox_bytes:
+                self._pump_all()
+            else:
+                self._spend_control()
+            return
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            if stream_id > self._highest or not stream_id & 1:
+                raise ConnectionFailed(Code.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
+            self._spend_control()
+            return
+        if not increment:
+            raise StreamFailed(stream_id, Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        stream.send_window += increment
+        if stream.send_window > f.LARGEST_WINDOW:
+            raise StreamFailed(stream_id, Code.FLOW_CONTROL_ERROR, "stream window overflow")
+        if stream.outbox:
+            self._pump(stream)
+        else:
+            self._spend_control()
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def _fail_stream(self, failed: StreamFailed, events: list[WireEvent]) -> None:
+        stream = self._streams.get(failed.stream_id)
+        if stream is not None:
+            self._forget(stream)
+            events.append(Gone(failed.stream_id, failed.why))
+        self._remember(failed.stream_id)
+        self._spend_control()
+        self._out.append(f.rst_stream(failed.stream_id, failed.code))
+
+    def _fail(self, failed: ConnectionFailed, events: list[WireEvent]) -> None:
+        self._out.append(f.goaway(self._highest, failed.code, failed.why))
+        self.closing = True
+        self.failure = failed
+        events.extend(self.lost(failed.why))
+
+    def _forget(self, stream: Stream) -> None:
+        self._held_bytes -= stream.held_bytes
+        super()._forget(stream)
+
+    def lost(self, reason: str = "connection lost") -> list[WireEvent]:
+        """The connection is over: every open stream is gone."""
+        gone: list[WireEvent] = [Gone(stream_id, reason) for stream_id in self._streams]
+        self._streams.clear()
+        self._outbox_bytes = self._held_bytes = 0
+        self._pending = b""
+        return gone
+
+    def drain(self, *, final: bool) -> None:
+        """Ask the peer to open no new streams; ``final`` refuses those it opens all the same."""
+        self._draining = self._draining or final
+        last = self._highest if final else f.LARGEST_WINDOW
+        self._out.append(f.goaway(last, Code.NO_ERROR))
+
+    def tick(self, now: float) -> list[WireEvent]:
+        """Time has passed: deadlines, keepalive, a handshake or a write that does not end."""
+        events: list[WireEvent] = []
+        if self.closing:
+            return events
+        limits = self._limits
+        silent = now - self._heard_at
+        if not self._settled and now - self._opened_at > limits.handshake_seconds:
+            self._fail(ConnectionFailed(Code.SETTINGS_TIMEOUT, "no SETTINGS"), events)
+            return events
+        if self._stalled_since is not None and (
+            now - self._stalled_since > limits.keepalive_timeout_seconds
+        ):
+            self._fail(ConnectionFailed(Code.ENHANCE_YOUR_CALM, "answers are not read"), events)
+            return events
+        if self._pinged_at is not None:
+            if now - self._pinged_at > limits.keepalive_timeout_seconds:
+                self._fail(ConnectionFailed(Code.NO_ERROR, "keepalive timeout"), events)
+                return events
+        elif self._settled and silent > limits.keepalive_seconds:
+            self._pinged_at = now
+            self._out.append(f.ping(b"loadstar"))
+        for stream in [s for s in self._streams.values() if s.deadline is not None]:
+            if stream.deadline is not None and now > stream.deadline:
+                self._forget(stream)
+                self._remember(stream.id)
+                self._out.append(f.rst_stream(stream.id, Code.CANCEL))
+                events.append(Gone(stream.id, "deadline exceeded"))
+        self._note_stall(now)
+        return events
