@@ -34,7 +34,7 @@ class Peer:
         self.now = now
         self.server = Connection(limits or WireLimits(), now)
         self.client = h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+            h2.config.H2Configuration(client_side=True, header_encoding=None)
         )
         self.client.initiate_connection()
         self.seen: list[h2.events.Event] = []

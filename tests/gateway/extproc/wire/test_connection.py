@@ -35,7 +35,7 @@ def test_finish_sends_the_status_after_all_that_is_queued() -> None:
     peer.exchange()
     trailers = [e for e in peer.seen if isinstance(e, h2.events.TrailersReceived)]
     assert peer.data(stream) == framed(b"last")
-    assert [dict(e.headers or ()) for e in trailers] == [{"grpc-status": "0"}]
+    assert [dict(e.headers or ()) for e in trailers] == [{b"grpc-status": b"0"}]
     assert len(peer.server) == 0
 
 
@@ -46,7 +46,7 @@ def test_a_refused_method_gets_its_status_in_one_header_block() -> None:
     peer.server.finish(stream, 12, "unknown method: /x y%")
     peer.exchange()
     (response,) = [e for e in peer.seen if isinstance(e, h2.events.ResponseReceived)]
-    assert dict(response.headers or ())["grpc-message"] == "unknown method: /x y%25"
+    assert dict(response.headers or ())[b"grpc-message"] == b"unknown method: /x y%25"
 
 
 def test_an_answer_before_the_request_has_ended_stops_the_client_politely() -> None:
@@ -220,4 +220,4 @@ def test_a_peers_smaller_header_table_is_acknowledged_in_the_next_block(size: in
     peer.server.finish(stream)
     peer.exchange()
     (response,) = [e for e in peer.seen if isinstance(e, h2.events.ResponseReceived)]
-    assert dict(response.headers or ())["grpc-status"] == "0"
+    assert dict(response.headers or ())[b"grpc-status"] == b"0"
