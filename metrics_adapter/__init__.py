@@ -1,0 +1,1 @@
+"""The aggregated metrics API server: reserved here, not built yet (see CHANGELOG.md)."""

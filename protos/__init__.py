@@ -1,0 +1,1 @@
+"""Our own wire messages; none is needed while the gateway runs alone."""
