@@ -1,0 +1,97 @@
+"""How many tokens a request is expected to cost: an estimate from what is known at pick time.
+
+Prompt tokens are a quarter of the prompt's bytes, the ratio the reference uses for text
+(``inflight-load-producer``, ``approx-prefix-cache-producer``); no tokenizer is run. Output tokens
+are what the same model has lately answered with. Called by the director; pure but for memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from gateway.request.model import Dialect, InferenceRequest
+from gateway.scheduling.types import PrefixMatch
+
+BYTES_PER_TOKEN = 4
+
+OUTPUT_PRIOR = 200.0
+"""Tokens; means of the public conversation traces lie between 150 (Mooncake synthetic) and 340
+(Mooncake conversation), Azure 2023's at 211."""
+
+OUTPUT_MEMORY = 32
+"""Answers an average remembers: enough to smooth a heavy tail, few enough to follow a shift."""
+
+MAX_MODELS = 1024
+"""Models (adapters included) with an average of their own; the least recently seen is dropped."""
+
+
+class Demand(NamedTuple):
+    """Estimated tokens one request costs one endpoint."""
+
+    tokens: int
+    """Uncached prompt plus expected output: what it adds to a batch until it ends."""
+    prefill_tokens: int
+    """Uncached prompt: what must be computed before the first token."""
+
+
+def prompt_tokens(request: InferenceRequest) -> int:
+    """Estimated prompt tokens, rounded up; a body that is not understood counts whole."""
+    body = request.body
+    if body is None or body.dialect is Dialect.OPAQUE:
+        return -(-request.body_bytes // BYTES_PER_TOKEN)
+    return -(-body.prompt_bytes // BYTES_PER_TOKEN)
+
+
+def cached_tokens(prefix: PrefixMatch | None, slot: int) -> int:
+    """Prompt tokens the endpoint in ``slot`` is believed to hold; 0 where nobody looked."""
+    if prefix is None or slot >= len(prefix.matched_blocks):
+        return 0
+    return int(prefix.matched_blocks[slot]) * prefix.block_tokens
+
+
+def demand(
+    request: InferenceRequest, prefix: PrefixMatch | None, slot: int, expected_output: int
+) -> Demand:
+    """What ``request`` costs the endpoint in ``slot``.
+
+    ``expected_output`` is capped by the request's own limit. Embeddings and requests without a
+    prompt (a GET) produce no tokens.
+    """
+    prompt = prompt_tokens(request)
+    uncached = max(prompt - cached_tokens(prefix, slot), 0)
+    output = expected_output if prompt else 0
+    if request.body is not None:
+        if request.body.dialect is Dialect.EMBEDDINGS:
+            output = 0
+        elif request.body.max_output_tokens is not None:
+            output = min(output, max(request.body.max_output_tokens, 0))
+    return Demand(uncached + output, uncached)
+
+
+class OutputLengths:
+    """Mean length of each model's recent answers, in tokens.
+
+    An average over the first ``OUTPUT_MEMORY`` answers (the prior counts as one), exponentially
+    weighted after them. Bounded to ``max_models``.
+    """
+
+    def __init__(self, max_models: int = MAX_MODELS) -> None:
+        self._max_models = max_models
+        self._means: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._means)
+
+    def expected(self, model: str) -> int:
+        """Output tokens to expect of ``model``; the prior for one never heard of."""
+        return round(self._means.get(model, (OUTPUT_PRIOR, 1))[0])
+
+    def observe(self, model: str, output_tokens: int) -> None:
+        """``model`` has completed an answer of ``output_tokens``."""
+        mean, seen = self._means.get(model, (OUTPUT_PRIOR, 1))
+        seen = min(seen + 1, OUTPUT_MEMORY)
+        self._means[model] = (mean + (max(output_tokens, 0) - mean) / seen, seen)
+        self._means.move_to_end(model)
+        if len(self._means) > self._max_models:
+            self._means.popitem(last=False)

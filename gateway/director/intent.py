@@ -1,0 +1,107 @@
+"""What a request asks of the gateway itself: which model, how urgent, whose it is.
+
+Read from the body's model, the operator's rewrites and objectives, and the client's control
+headers. Of a header known by two names, the newer (``x-llm-d-``) wins. Pure but for the chance
+that a weighted rewrite takes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.director.measures import Traffic
+from gateway.errors import BadRequest
+from gateway.request.model import InferenceRequest
+from gateway.request.model_rules import ModelRewrite, choose
+
+OBJECTIVE = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
+FAIRNESS_ID = ("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
+MODEL_REWRITE = ("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite")
+CONTROL_HEADERS = frozenset((*OBJECTIVE, *FAIRNESS_ID, *MODEL_REWRITE))
+
+DEFAULT_FLOW = "default-flow"
+DEFAULT_PRIORITY = 0
+LABEL_CHARACTERS = 256
+"""What a metric label keeps of a value that a client chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is asked for."""
+
+    target_model: str
+    """The model to ask the endpoint for; the client's own where nothing rewrites it."""
+    rewrite_to: str | None
+    """``target_model`` where the body must be changed to name it, else None."""
+    rule: str | None
+    """The operator's rewrite that chose ``target_model``; None if none did."""
+    priority: int
+    traffic: Traffic
+
+
+def read(
+    request: InferenceRequest,
+    objectives: Mapping[str, int],
+    rewrites: Sequence[ModelRewrite],
+    rng: random.Random,
+) -> Intent:
+    """The intent of ``request``.
+
+    An operator's rewrite goes before the client's header. A body whose model's place is not known
+    (opaque, or none) is never rewritten. An unknown objective has priority 0.
+    """
+    controls = {name: value for name, value in request.headers if name in CONTROL_HEADERS}
+    model = request.model
+    target, rule = model, None
+    if request.body is not None and request.body.model_span is not None:
+        chosen = choose(rewrites, model, rng) if rewrites else None
+        if chosen is not None:
+            rule, target = chosen
+        elif controls:
+            target = _value(controls, MODEL_REWRITE) or model
+    priority = objectives.get(_value(controls, OBJECTIVE), DEFAULT_PRIORITY)
+    return Intent(
+        target_model=target,
+        rewrite_to=target if target != model else None,
+        rule=rule,
+        priority=priority,
+        traffic=Traffic(
+            label(model),
+            label(target),
+            label(_value(controls, FAIRNESS_ID) or DEFAULT_FLOW),
+            priority,
+        ),
+    )
+
+
+def check(intent: Intent) -> None:
+    """Let an intent pass that can be carried out.
+
+    Raises:
+        BadRequest: the model that the client's header names is not valid UTF-8, so that no body
+            could carry it.
+    """
+    if intent.rewrite_to is None or intent.rewrite_to.isascii():
+        return
+    try:
+        intent.rewrite_to.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"{MODEL_REWRITE[0]}: not valid UTF-8") from error
+
+
+def label(text: str) -> str:
+    """``text`` as a metric label: encodable and not endless, whatever the client sent."""
+    if text.isascii() and len(text) <= LABEL_CHARACTERS:
+        return text
+    return text[:LABEL_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
+def _value(controls: Mapping[str, str], names: tuple[str, ...]) -> str:
+    """The first of ``names`` that says something, without the blanks around it."""
+    for name in names:
+        value = controls.get(name, "").strip()
+        if value:
+            return value
+    return ""
