@@ -53,6 +53,8 @@ class RequestHeaders:
 class RequestBody:
     chunk: bytes
     end_of_stream: bool
+    subset: tuple[str, ...] | None = None
+    """The subset hint, if this message repeats it (Envoy may attach metadata to any message)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,9 @@ class AnswerBody:
 @dataclass(frozen=True, slots=True)
 class AnswerTrailers:
     direction: Direction
+    destination: str | None = None
+    """Dynamic metadata only; for a buffered request that turned out to have no body at all."""
+    scores: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,202 @@
+"""Conduct one ext_proc stream: decode, ask the session, ask the director, encode.
+
+Transport-neutral: a host owns one Conductor per gRPC stream, gives it each message and sends
+what it returns. Everything runs at once, in order, on the host's thread. This is the rim of the
+session: failures of ours are caught here, logged in one line, and never become a gRPC error,
+which a proxy that fails open would take for leave to go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.errors import Broken, Refusal
+from gateway.extproc.decode import ProcessingRequest, events
+from gateway.extproc.encode import ProcessingResponse, response
+from gateway.extproc.messages import (
+    AnswerImmediately,
+    AskResponse,
+    AskRoute,
+    Command,
+    Event,
+    Finished,
+    FirstToken,
+    Refused,
+    Responding,
+    Routed,
+)
+from gateway.extproc.session import Limits, Session
+from gateway.request.model import Ending, InferenceRequest, Outcome, Route
+from loadstar.clock import Clock
+
+log = logging.getLogger(__name__)
+
+LAST_RESORT = AnswerImmediately(
+    status=500,
+    headers=(("content-type", "application/json"),),
+    body=b'{"error":{"message":"the gateway failed","type":"internal_error"}}',
+    details="internal_error",
+)
+"""For when not even the refusal can be written."""
+
+
+class Director(Protocol):
+    """Who routes requests and follows what becomes of them."""
+
+    def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
+        """Choose endpoints for ``request`` and take credit for it. Raises Refusal."""
+        ...
+
+    def responding(
+        self, ticket: int, status: int | None, served: str | None, now: float
+    ) -> tuple[tuple[str, str], ...]:
+        """Response headers have come; returns headers to add to them."""
+        ...
+
+    def first_token(self, ticket: int, now: float) -> None:
+        """The first bytes of the response's body have come."""
+        ...
+
+    def finish(self, ticket: int, outcome: Outcome, now: float) -> None:
+        """The stream of a routed request has ended; called exactly once for each route."""
+        ...
+
+
+class Conductor:
+    """One stream's worth of conversation. Not shared between streams, not thread-safe."""
+
+    def __init__(
+        self,
+        director: Director,
+        clock: Clock,
+        limits: Limits,
+        new_request_id: Callable[[], str],
+    ) -> None:
+        self._director = director
+        self._clock = clock
+        self._session = Session(limits, new_request_id)
+        self._ticket: int | None = None
+        """Of the route that is not given back yet."""
+        self._abandoned = False
+
+    @property
+    def done(self) -> bool:
+        """The host should end the stream with OK: nothing more will be answered."""
+        return self._abandoned or self._session.done
+
+    def on(self, message: ProcessingRequest) -> list[ProcessingResponse]:
+        """What to send to Envoy, in order, because it sent ``message``. Raises nothing."""
+        answers: list[ProcessingResponse] = []
+        if self.done:
+            return answers
+        told: list[Event] = []
+        try:
+            told = events(message)
+            for event in told:
+                self._tell(event, answers)
+        except Exception as broken:  # The rim: whatever it is, this one request pays for it.
+            self._complain(broken)
+            return self._recover(told)
+        return answers
+
+    def close(self, ending: Ending) -> None:
+        """The stream has ended. Gives back what is still taken; more calls do nothing.
+
+        Pass COMPLETE or CLIENT_GONE when Envoy ended or reset the stream (the session knows which
+        of the two it was), PROXY_GONE when its connection broke, SHUTDOWN when we end it.
+        """
+        try:
+            self._carry_out(self._session.close(ending), [])
+        except Exception as broken:  # The rim, as above; the ticket is given back below.
+            self._complain(broken)
+        self._give_back(Outcome(Ending.FAILED, None))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _tell(self, event: Event, answers: list[ProcessingResponse]) -> None:
+        self._carry_out(self._session.on(event), answers)
+
+    def _carry_out(self, commands: list[Command], answers: list[ProcessingResponse]) -> None:
+        for command in commands:
+            match command:
+                case AskRoute():
+                    self._tell(self._route(command), answers)
+                case AskResponse():
+                    self._tell(self._responding(command), answers)
+                case FirstToken():
+                    self._first_token(command)
+                case Finished():
+                    self._give_back(command.outcome)
+                case _:
+                    answers.append(response(command))
+
+    def _route(self, ask: AskRoute) -> Event:
+        try:
+            route = self._director.route(ask.request, ask.subset, self._clock.now())
+        except Refusal as refusal:
+            return Refused(refusal)
+        except Exception as broken:  # The director's rim: the client still gets an answer.
+            self._complain(broken)
+            return Refused(Broken("the gateway failed to choose an endpoint"))
+        self._ticket = route.ticket
+        return Routed(route)
+
+    def _responding(self, ask: AskResponse) -> Event:
+        try:
+            now = self._clock.now()
+            return Responding(self._director.responding(ask.ticket, ask.status, ask.served, now))
+        except Exception as broken:  # The response is fine; only our headers are missing.
+            self._complain(broken)
+            return Responding()
+
+    def _first_token(self, told: FirstToken) -> None:
+        try:
+            self._director.first_token(told.ticket, self._clock.now())
+        except Exception as broken:  # Bookkeeping must not break a response.
+            self._complain(broken)
+
+    def _give_back(self, outcome: Outcome) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            return
+        try:
+            self._director.finish(ticket, outcome, self._clock.now())
+        except Exception as broken:  # Bookkeeping must not break a response.
+            self._complain(broken)
+
+    def _recover(self, told: list[Event]) -> list[ProcessingResponse]:
+        """Refuse the request, or once its response has begun pass everything on unchanged.
+
+        Answers already made for the message are dropped with it; it is told again to a session
+        that no longer reads what it passes.
+        """
+        answers: list[ProcessingResponse] = []
+        try:
+            self._carry_out(self._session.fail(), answers)
+            if not self._session.done:
+                for event in told:
+                    self._tell(event, answers)
+        except Exception as broken:  # Nothing of ours works: say the least there is to say.
+            self._complain(broken)
+            answers = [] if self._session.response_begun else [response(LAST_RESORT)]
+        if not answers or self._session.done:
+            # Envoy goes on without us once the stream ends; unanswered it would wait for us.
+            self._abandoned = True
+            self._give_back(Outcome(Ending.FAILED, None))
+        return answers
+
+    def _complain(self, broken: Exception) -> None:
+        """One line: which request, what kind of failure, where. Never its text: that may quote
+        a prompt or a header."""
+        frame = broken.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "unknown"
+        log.error(
+            "request %r failed with %s at %s",
+            self._session.request_id,
+            type(broken).__name__,
+            where,
+        )
