@@ -68,7 +68,7 @@ class Columns:
     kv_blocks          total KV-cache blocks; block_tokens: tokens in one
     observed_at        Clock.now() of the scrape that filled the row; -inf is never
     inflight_requests  picked here and not yet ended, this gateway's own count
-    inflight_tokens    estimated tokens (prompt and output) of those
+    inflight_tokens    estimated tokens (uncached prompt, expected output) of those
     inflight_prefill   estimated uncached prompt tokens of those without a first token yet
     lora               adapters, a list of LoraState
     """

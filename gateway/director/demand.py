@@ -1,8 +1,9 @@
-"""How many tokens a request is expected to cost: an estimate from what is known at pick time.
+"""How many tokens a request is expected to cost an endpoint, from what is known at pick time.
 
-Prompt tokens are a quarter of the prompt's bytes, the ratio the reference uses for text
-(``inflight-load-producer``, ``approx-prefix-cache-producer``); no tokenizer is run. Output tokens
-are what the same model has lately answered with. Called by the director; pure but for memory.
+The prompt's tokens are estimated from its bytes (``scheduling.sizes``), less what the endpoint is
+believed to hold, as in the reference's ``inflight-load-producer``. Output tokens are what the same
+model has lately answered with, where the reference takes 1.5 times the prompt. Called by the
+director; pure but for memory.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from gateway.request.model import Dialect, InferenceRequest
+from gateway.scheduling.sizes import prompt_tokens
 from gateway.scheduling.types import PrefixMatch
-
-BYTES_PER_TOKEN = 4
 
 OUTPUT_PRIOR = 200.0
 """Tokens; means of the public conversation traces lie between 150 (Mooncake synthetic) and 340
@@ -33,14 +33,6 @@ class Demand(NamedTuple):
     """Uncached prompt plus expected output: what it adds to a batch until it ends."""
     prefill_tokens: int
     """Uncached prompt: what must be computed before the first token."""
-
-
-def prompt_tokens(request: InferenceRequest) -> int:
-    """Estimated prompt tokens, rounded up; a body that is not understood counts whole."""
-    body = request.body
-    if body is None or body.dialect is Dialect.OPAQUE:
-        return -(-request.body_bytes // BYTES_PER_TOKEN)
-    return -(-body.prompt_bytes // BYTES_PER_TOKEN)
 
 
 def cached_tokens(prefix: PrefixMatch | None, slot: int) -> int:

@@ -15,10 +15,11 @@ from gateway.director.measures import Unmeasured
 from gateway.errors import NoEndpoint, NothingFits, Refusal
 from gateway.request.model import Ending, Outcome, Usage
 from gateway.scheduling.types import Cycle, Decision
-from tests.builders import NOW, endpoint, pool, request
+from tests import builders
+from tests.builders import NOW, endpoint, request
 from tests.fakes.clock import ManualClock
-from tests.gateway.director.fakes import FakePolicy, FakeStore, InOrder, Stage, stage
-from tests.properties.slots import Slots
+from tests.gateway.director.fakes import FakePolicy, InOrder, Stage, stage
+from tests.properties.churn import Churn
 
 ENDPOINTS = 3
 DESTINATIONS = (*(endpoint(slot).destination for slot in range(ENDPOINTS)), "10.9.9.9:1", "", None)
@@ -55,7 +56,7 @@ def test_live_requests_and_rows_agree_in_any_order_of_calls(
     script: list[tuple[tuple[object, ...], float]],
 ) -> None:
     """Tickets of the script are guesses: some are live, some have ended, some never were."""
-    stg, now = stage(pool(size=ENDPOINTS)), NOW
+    stg, now = stage(builders.pool(size=ENDPOINTS)), NOW
     routed = 0
     for call, later in script:
         now += later
@@ -90,7 +91,7 @@ def test_a_route_never_leaves_the_subset(
 ) -> None:
     """Not for the circuit breaker's sake, and not when the scheduler is broken."""
     fails_at = frozenset({"schedule"}) if broken else frozenset()
-    stg = stage(pool(size=ENDPOINTS), scheduler=InOrder(most=ENDPOINTS, fails_at=fails_at))
+    stg = stage(builders.pool(size=ENDPOINTS), scheduler=InOrder(most=ENDPOINTS, fails_at=fails_at))
     for slot in failing:
         for _ in range(5):
             ticket = stg.director.route(request(), (endpoint(slot).destination,), NOW).ticket
@@ -138,15 +139,13 @@ def test_nothing_is_left_after_a_hundred_thousand_mixed_streams() -> None:
     upstream errors, served elsewhere or by a stranger, never finished until shutdown; members
     leave meanwhile, their slots are reused, columns grow, plugins break."""
     rng = random.Random(7)
-    slots = Slots(capacity=4)
-    for _ in range(6):
-        slots.join()
+    pool = Churn(capacity=4, members=6)
+    first_columns = pool.store.columns
     policy = FakePolicy(AnyOfThem())
-    store = FakeStore(slots.state)
     director = Director(
-        store=store,
+        store=pool.store,
         policy=lambda: policy,
-        inflight=InFlight(lambda: slots.columns),
+        inflight=InFlight(lambda: pool.store.columns),
         measures=Unmeasured(),
         clock=ManualClock(),
         rng=rng,
@@ -157,8 +156,7 @@ def test_nothing_is_left_after_a_hundred_thousand_mixed_streams() -> None:
     while started < 100_000:
         now += rng.expovariate(200.0)
         if rng.random() < 0.005:
-            slots.churn(rng, least=2, most=40)
-            store.state = slots.state
+            pool.churn(rng, least=2, most=40)
         if rng.random() < 0.5 and len(open_tickets) < 400:
             try:
                 open_tickets.append(director.route(rng.choice(bodies), None, now).ticket)
@@ -169,23 +167,24 @@ def test_nothing_is_left_after_a_hundred_thousand_mixed_streams() -> None:
             which = rng.randrange(len(open_tickets))
             open_tickets[which], ticket = open_tickets[-1], open_tickets[which]
             open_tickets.pop()
-            end(director, ticket, slots, rng, now)
+            end(director, ticket, pool, rng, now)
         if started % 500 == 0:
-            assert sum(row[0] for row in slots.rows()) == director.live == len(open_tickets)
-            assert min(min(row) for row in slots.rows()) >= 0
-    assert slots.reused > 50
-    assert slots.grown > 2
+            assert sum(row[0] for row in pool.rows()) == director.live == len(open_tickets)
+            assert min(min(row) for row in pool.rows()) >= 0
+    assert pool.reused > 50
+    assert pool.left_busy > 50
+    assert pool.store.columns is not first_columns
     for ticket in open_tickets:
         director.finish(ticket, Outcome(Ending.SHUTDOWN, None), now)
     assert director.live == 0
-    assert set(slots.rows()) == {(0, 0, 0)}
+    assert set(pool.rows()) == {(0, 0, 0)}
 
 
-def end(director: Director, ticket: int, slots: Slots, rng: random.Random, now: float) -> None:
+def end(director: Director, ticket: int, pool: Churn, rng: random.Random, now: float) -> None:
     """End a stream in one of the ways there are, after as much of a response as there was."""
     status = rng.choice([None, 200, 200, 200, 404, 500, 503])
     if rng.random() < 0.8:
-        served = rng.choice([None, "10.9.9.9:1", rng.choice(slots.members).destination])
+        served = rng.choice([None, "10.9.9.9:1", rng.choice(pool.members).destination])
         director.responding(ticket, status, served, now)
         if rng.random() < 0.8:
             director.first_token(ticket, now)

@@ -1,17 +1,10 @@
-"""Tokens are estimated from bytes, minus what is cached, plus what the model usually answers."""
+"""A request costs what of its prompt is not cached, and what the model usually answers."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.director.demand import (
-    OUTPUT_PRIOR,
-    Demand,
-    OutputLengths,
-    cached_tokens,
-    demand,
-    prompt_tokens,
-)
+from gateway.director.demand import OUTPUT_PRIOR, Demand, OutputLengths, cached_tokens, demand
 from gateway.request.model import Dialect, Headers, InferenceRequest
 from tests.builders import pool, prefix_match, request
 
@@ -20,24 +13,6 @@ STATE = pool(size=2)
 
 def header_only(body_bytes: int) -> InferenceRequest:
     return InferenceRequest("r", "/v1/chat/completions", Headers(), None, body_bytes)
-
-
-@pytest.mark.parametrize(
-    ("asked", "tokens"),
-    [
-        pytest.param(request("x" * 400), 100, id="a quarter of the prompt's bytes"),
-        pytest.param(request("x"), 1, id="rounded up"),
-        pytest.param(request(""), 0, id="no prompt"),
-        pytest.param(request("é" * 200), 100, id="bytes, not characters"),
-        pytest.param(
-            request("x" * 400, dialect=Dialect.OPAQUE), 100, id="an opaque body counts whole"
-        ),
-        pytest.param(header_only(4000), 1000, id="declared length of a body not seen"),
-        pytest.param(header_only(0), 0, id="a GET"),
-    ],
-)
-def test_prompt_tokens(asked: InferenceRequest, tokens: int) -> None:
-    assert prompt_tokens(asked) == tokens
 
 
 def test_what_an_endpoint_holds_is_not_prefilled_again() -> None:
