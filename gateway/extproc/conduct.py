@@ -33,11 +33,13 @@ from loadstar.clock import Clock
 
 log = logging.getLogger(__name__)
 
-LAST_RESORT = AnswerImmediately(
-    status=500,
-    headers=(("content-type", "application/json"),),
-    body=b'{"error":{"message":"the gateway failed","type":"internal_error"}}',
-    details="internal_error",
+LAST_RESORT = response(
+    AnswerImmediately(
+        status=500,
+        headers=(("content-type", "application/json"),),
+        body=b'{"error":{"message":"the gateway failed","type":"internal_error"}}',
+        details="internal_error",
+    )
 )
 """For when not even the refusal can be written."""
 
@@ -175,17 +177,18 @@ class Conductor:
         answers: list[ProcessingResponse] = []
         try:
             self._carry_out(self._session.fail(), answers)
-            if not self._session.done:
-                for event in told:
-                    self._tell(event, answers)
+            if self._session.done:
+                return answers
+            for event in told:
+                self._tell(event, answers)
+            if answers:
+                return answers
         except Exception as broken:  # Nothing of ours works: say the least there is to say.
             self._complain(broken)
-            answers = [] if self._session.response_begun else [response(LAST_RESORT)]
-        if not answers or self._session.done:
-            # Envoy goes on without us once the stream ends; unanswered it would wait for us.
-            self._abandoned = True
-            self._give_back(Outcome(Ending.FAILED, None))
-        return answers
+        # Envoy goes on without us once the stream ends; unanswered it would wait for us.
+        self._abandoned = True
+        self._give_back(Outcome(Ending.FAILED, None))
+        return [] if self._session.response_begun else [LAST_RESORT]
 
     def _complain(self, broken: Exception) -> None:
         """One line: which request, what kind of failure, where. Never its text: that may quote

@@ -140,9 +140,9 @@ class Session:
         if self._response.begun:
             self._request.give_up()
             return self._request.decided(None)
+        answer = immediate(refusal, self._request.path, self._request.id)
         ending = Ending.FAILED if isinstance(refusal, Broken) else Ending.REFUSED
         self._closed = ending
-        answer = immediate(refusal, self._request.path, self._request.id)
         return [answer, *self._give_back(ending)]
 
     def _too_late(self, event: Event) -> list[Command]:
