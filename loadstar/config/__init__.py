@@ -1,0 +1,1 @@
+"""Configuration: strict documents into frozen values, every problem with its path."""

@@ -1,0 +1,59 @@
+"""What is wrong with a configuration: every problem at once, each with its path."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend; ``path`` is empty when it is about the whole document."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the process does not start with it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @classmethod
+    def of(cls, path: str, message: str) -> ConfigError:
+        return cls([Problem(path, message)])
+
+
+class Problems:
+    """Collects problems, so that one start shows them all."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, path: str, message: str) -> None:
+        self._found.append(Problem(path, message))
+
+    def include(self, error: ConfigError) -> None:
+        self._found.extend(error.problems)
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            raise ConfigError(self._found)
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """``, did you mean weight?`` when one of ``known`` is close, else nothing."""
+    names = list(known)
+    by_fold = {name.casefold(): name for name in names}
+    exact = by_fold.get(given.casefold())
+    close = [exact] if exact else difflib.get_close_matches(given[:200], names, n=1)
+    return f", did you mean {close[0]}?" if close else ""
