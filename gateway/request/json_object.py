@@ -1,0 +1,313 @@
+"""Find the values of a few top-level keys of a JSON object, in one pass over its bytes.
+
+The whole text is checked against RFC 8259 (all but the UTF-8 inside strings); nothing is decoded
+and no tree is built, so a megabyte of messages costs what reading it costs. ``parse`` decodes the
+few short values that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from gateway.request.json_escape import hex_digit, short_escape
+from loadstar.arrays import Bytes, Ints, kernel
+
+MAX_DEPTH = 10_000
+"""Nesting beyond this is refused; model servers give up far earlier (CPython at about 1,000)."""
+
+_ABSENT = -1
+_UNFINISHED = -2
+
+# What went wrong; the words are in _PROBLEMS.
+_OK = 0
+_ENDED = 1
+_NOT_OBJECT = 2
+_KEY = 3
+_COLON = 4
+_VALUE = 5
+_COMMA = 6
+_TRAILING = 7
+_CONTROL = 8
+_ESCAPE = 9
+_DEEP = 10
+
+_PROBLEMS: Mapping[int, str] = MappingProxyType(
+    {
+        _NOT_OBJECT: "a JSON object must begin here",
+        _KEY: "a key in double quotes must stand here",
+        _COLON: "a ':' must follow the key",
+        _VALUE: "a JSON value must stand here",
+        _COMMA: "a ',' or the closing bracket must follow the value",
+        _TRAILING: "nothing may follow the object",
+        _CONTROL: "a control character in a string must be escaped",
+        _ESCAPE: "this is no JSON escape",
+        _DEEP: f"nesting may be {MAX_DEPTH} levels deep",
+    }
+)
+
+# What may stand next.
+_TOP, _FIRST_KEY, _NEXT_KEY, _A_COLON, _FIRST_ITEM, _A_VALUE, _AFTER_VALUE, _NOTHING = range(8)
+
+_QUOTE, _BACKSLASH, _COMMA_SIGN, _COLON_SIGN = 0x22, 0x5C, 0x2C, 0x3A
+_OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = 0x7B, 0x7D, 0x5B, 0x5D
+_TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
+_SPACE = (0x20, 0x0A, 0x0D, 0x09)
+_STRIDE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why the text is not a JSON object, and where."""
+
+    at: int
+    """Byte offset; the length of the text if it ends too early."""
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopLevel:
+    """Where the values of the keys asked for stand: [start, end) in the text.
+
+    A repeated key has its last value, as in ``json.loads``. If the text was cut, a value that
+    stood at the cut is in ``unfinished`` with its start.
+    """
+
+    values: Mapping[str, tuple[int, int]]
+    unfinished: Mapping[str, int]
+    problem: Problem | None
+    ended_early: bool
+    """The text is the beginning of a JSON object; ``problem`` says so too."""
+
+
+class Keys:
+    """The keys to look for, prepared for the kernel. Plain ASCII without quotes or backslashes."""
+
+    __slots__ = ("ends", "joined", "names")
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.joined: Bytes = np.frombuffer("".join(names).encode("ascii"), np.uint8)
+        self.ends: Ints = np.cumsum([len(name) for name in names]).astype(np.int64)
+
+
+def top_level(text: bytes, keys: Keys) -> TopLevel:
+    """Where ``keys`` stand in ``text``, and whether it is a JSON object. A UTF-8 BOM is skipped."""
+    start = 3 if text.startswith(b"\xef\xbb\xbf") else 0
+    spans = np.full((len(keys.names), 2), _ABSENT, np.int64)
+    code, at = _scan(np.frombuffer(text, np.uint8), start, keys.joined, keys.ends, spans)
+    values: dict[str, tuple[int, int]] = {}
+    unfinished: dict[str, int] = {}
+    for name, (begin, end) in zip(keys.names, spans.tolist(), strict=True):
+        if end == _UNFINISHED:
+            unfinished[name] = begin
+        elif end != _ABSENT:
+            values[name] = (begin, end)
+    if code == _OK:
+        problem = None
+    elif code == _ENDED:
+        problem = Problem(
+            at, "it ends before the object is closed" if at > start else "it is empty"
+        )
+    else:
+        problem = Problem(at, _PROBLEMS[code])
+    return TopLevel(values, unfinished, problem, code == _ENDED)
+
+
+@kernel
+def _scan(text: Bytes, start: int, names: Bytes, ends: Ints, spans: Ints) -> tuple[int, int]:
+    """Fill ``spans`` for the keys in ``names``; (what went wrong, where)."""
+    size = text.size
+    open_brackets = np.empty(MAX_DEPTH, np.uint8)
+    depth = 0
+    want = _TOP
+    member = -1  # row of spans for the current top-level value; -1 if nobody asked for it
+    i = start
+    while i < size:
+        c = text[i]
+        if c in _SPACE:
+            i += 1
+        elif (
+            (want == _AFTER_VALUE and c in (_CLOSE_OBJECT, _CLOSE_ARRAY))
+            or (want == _FIRST_KEY and c == _CLOSE_OBJECT)
+            or (want == _FIRST_ITEM and c == _CLOSE_ARRAY)
+        ):
+            if c != open_brackets[depth - 1] + 2:  # '{' and '}', '[' and ']' are two apart
+                return _COMMA, i
+            i += 1
+            depth -= 1
+            want = _AFTER_VALUE if depth > 0 else _NOTHING
+            if depth == 1 and member >= 0:
+                spans[member, 1] = i
+        elif want == _AFTER_VALUE:
+            if c != _COMMA_SIGN:
+                return _COMMA, i
+            want = _NEXT_KEY if open_brackets[depth - 1] == _OPEN_OBJECT else _A_VALUE
+            i += 1
+        elif want in (_FIRST_KEY, _NEXT_KEY):
+            if c != _QUOTE:
+                return _KEY, i
+            key = i + 1
+            code, i = _string(text, i)
+            if code != _OK:
+                return code, i
+            if depth == 1:
+                member = _which(text, key, i - 1, names, ends)
+            want = _A_COLON
+        elif want == _A_COLON:
+            if c != _COLON_SIGN:
+                return _COLON, i
+            want = _A_VALUE
+            i += 1
+        elif want == _NOTHING:
+            return _TRAILING, i
+        elif want == _TOP and c != _OPEN_OBJECT:
+            return _NOT_OBJECT, i
+        else:
+            if depth == 1 and member >= 0:
+                spans[member, 0] = i
+                spans[member, 1] = _UNFINISHED
+            if c in (_OPEN_OBJECT, _OPEN_ARRAY):
+                if depth == MAX_DEPTH:
+                    return _DEEP, i
+                open_brackets[depth] = c
+                depth += 1
+                want = _FIRST_KEY if c == _OPEN_OBJECT else _FIRST_ITEM
+                i += 1
+                continue
+            code, i = _string(text, i) if c == _QUOTE else _literal(text, i)
+            if code != _OK:
+                return code, i
+            want = _AFTER_VALUE
+            if depth == 1 and member >= 0:
+                spans[member, 1] = i
+    if want == _NOTHING:
+        return _OK, i
+    return _ENDED, size
+
+
+@kernel
+def _string(text: Bytes, opening: int) -> tuple[int, int]:
+    """(what went wrong, where) or (_OK, the end after the closing quote)."""
+    size = text.size
+    i = opening + 1
+    while i < size:
+        while i + _STRIDE <= size:
+            special = False
+            for k in range(_STRIDE):  # no early exit: this becomes a few vector instructions
+                c = text[i + k]
+                special |= (c == _QUOTE) | (c == _BACKSLASH) | (c < 0x20)
+            if special:
+                break
+            i += _STRIDE
+        while i < size and text[i] != _QUOTE and text[i] != _BACKSLASH and text[i] >= 0x20:
+            i += 1
+        if i == size:
+            break
+        if text[i] == _QUOTE:
+            return _OK, i + 1
+        if text[i] != _BACKSLASH:
+            return _CONTROL, i
+        if i + 1 == size:
+            break
+        c = text[i + 1]
+        i += 2
+        if c == 0x75:  # u
+            for _ in range(4):
+                if i == size:
+                    return _ENDED, size
+                if hex_digit(text[i]) < 0:
+                    return _ESCAPE, i
+                i += 1
+        elif short_escape(c) < 0:
+            return _ESCAPE, i - 1
+    return _ENDED, size
+
+
+@kernel
+def _literal(text: Bytes, start: int) -> tuple[int, int]:
+    """A number, true, false or null. One that touches the end of the text may not be whole."""
+    size = text.size
+    c = text[start]
+    if c == 0x2D or 0x30 <= c <= 0x39:
+        return _number(text, start)
+    word = _TRUE if c == 0x74 else _FALSE if c == 0x66 else _NULL
+    for k in range(len(word)):
+        if start + k == size:
+            return _ENDED, size
+        if text[start + k] != word[k]:
+            return _VALUE, start
+    return _OK, start + len(word)
+
+
+@kernel
+def _number(text: Bytes, start: int) -> tuple[int, int]:
+    size = text.size
+    i = start
+    if text[i] == 0x2D:
+        i += 1
+    digits = i
+    i = _skip_digits(text, i)
+    if i < size and (i == digits or (text[digits] == 0x30 and i > digits + 1)):
+        return _VALUE, start
+    if i < size and text[i] == 0x2E:
+        digits = i + 1
+        i = _skip_digits(text, digits)
+        if i < size and i == digits:
+            return _VALUE, start
+    if i < size and (text[i] == 0x65 or text[i] == 0x45):
+        i += 1
+        if i < size and (text[i] == 0x2B or text[i] == 0x2D):
+            i += 1
+        digits = i
+        i = _skip_digits(text, digits)
+        if i < size and i == digits:
+            return _VALUE, start
+    if i == size:
+        return _ENDED, size
+    return _OK, i
+
+
+@kernel
+def _skip_digits(text: Bytes, i: int) -> int:
+    while i < text.size and 0x30 <= text[i] <= 0x39:
+        i += 1
+    return i
+
+
+@kernel
+def _which(text: Bytes, start: int, end: int, names: Bytes, ends: Ints) -> int:
+    """The index of the name that the key in text[start:end] spells; -1 if none."""
+    begin = 0
+    for row in range(ends.size):
+        if _spells(text, start, end, names, begin, ends[row]):
+            return row
+        begin = ends[row]
+    return -1
+
+
+@kernel
+def _spells(text: Bytes, start: int, end: int, names: Bytes, begin: int, stop: int) -> bool:
+    """Whether a valid, perhaps escaped key is the same as the ASCII names[begin:stop]."""
+    i = start
+    for k in range(begin, stop):
+        if i >= end:
+            return False
+        c = int(text[i])
+        i += 1
+        if c == _BACKSLASH:
+            c = int(text[i])
+            i += 1
+            if c == 0x75:
+                c = 0
+                for _ in range(4):
+                    c = c * 16 + hex_digit(text[i])
+                    i += 1
+            else:
+                c = short_escape(c)
+        if c != names[k]:
+            return False
+    return i == end
