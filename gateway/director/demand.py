@@ -30,7 +30,12 @@ class Demand(NamedTuple):
     """Estimated tokens one request costs one endpoint."""
 
     tokens: int
-    """Uncached prompt plus expected output: what it adds to a batch until it ends."""
+    """Uncached prompt plus expected output: what it adds to an endpoint until it ends.
+
+    Cached tokens are left out because requests share them: with the whole prompt counted, the home
+    of a hot prefix looks full. In virtual time (8 L4, 20 prefixes of 6,000 tokens, 90 % load, the
+    default policy) that cost a fifth of the cache hits and ten times the p99 TTFT.
+    """
     prefill_tokens: int
     """Uncached prompt: what must be computed before the first token."""
 
