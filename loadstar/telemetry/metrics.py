@@ -20,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 OTHER = "other"
 """What a label value beyond its cap is shown as (the reference's word)."""
 
-MAX_SERIES = 2000
+MAX_SERIES = 1000
 """Series of one family before further label sets fold into ``other``; bounds memory and page."""
 
 

@@ -1,0 +1,148 @@
+"""Envoy's side of an ext_proc stream, and a director that remembers what it was told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
+
+from gateway.errors import NoEndpoint
+from gateway.extproc.conduct import Conductor
+from gateway.extproc.grpcio import SERVICE, ExternalProcessor, Watcher, server
+from gateway.extproc.session import Limits
+from gateway.extproc.streams import Streams
+from gateway.request.model import InferenceRequest, Outcome, Route
+from loadstar.clock import SystemClock
+
+DESTINATION = "10.0.0.1:8000"
+MIB = 1 << 20
+
+
+@dataclass
+class Recorder:
+    """A director that sends everything to one endpoint, or refuses everything."""
+
+    refuses: bool = False
+    routed: list[InferenceRequest] = field(default_factory=list)
+    finished: list[Outcome] = field(default_factory=list)
+
+    def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
+        if self.refuses:
+            raise NoEndpoint("the pool has no ready endpoint")
+        self.routed.append(request)
+        return Route(destinations=(DESTINATION,), ticket=len(self.routed))
+
+    def responding(
+        self, ticket: int, status: int | None, served: str | None, now: float
+    ) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def first_token(self, ticket: int, now: float) -> None:
+        pass
+
+    def finish(self, ticket: int, outcome: Outcome, now: float) -> None:
+        self.finished.append(outcome)
+
+
+@dataclass
+class Host:
+    """A running server, and what a test wants of it."""
+
+    port: int
+    server: grpc.aio.Server
+    streams: Streams
+    director: Recorder
+
+
+@contextlib.asynccontextmanager
+async def hosting(
+    director: Recorder | None = None,
+    credentials: Any = None,
+    watcher: Watcher | None = None,
+    max_bytes: int = 68 * MIB,
+) -> AsyncIterator[Host]:
+    """The real host on loopback, over TLS if there are ``credentials``."""
+    director = Recorder() if director is None else director
+    clock = SystemClock()
+    streams = Streams(clock)
+    processor = ExternalProcessor(
+        lambda: Conductor(director, clock, Limits(), lambda: "generated-id"),
+        streams,
+        clock,
+        watcher,
+    )
+    made = server(processor, max_receive_bytes=max_bytes, max_send_bytes=max_bytes)
+    if credentials is None:
+        port = made.add_insecure_port("127.0.0.1:0")
+    else:
+        port = made.add_secure_port("127.0.0.1:0", credentials)
+    await made.start()
+    try:
+        yield Host(port, made, streams, director)
+    finally:
+        await made.stop(0)
+
+
+def process(channel: grpc.aio.Channel) -> Any:
+    """A new stream on ``channel``."""
+    method = channel.stream_stream(
+        f"/{SERVICE}/Process",
+        request_serializer=pb.ProcessingRequest.SerializeToString,
+        response_deserializer=pb.ProcessingResponse.FromString,
+    )
+    return method()
+
+
+@contextlib.asynccontextmanager
+async def connected(port: int, root: bytes | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to the host, over TLS if there is a ``root`` to trust."""
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    if root is None:
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options)
+    else:
+        trusted = grpc.ssl_channel_credentials(root_certificates=root)
+        channel = grpc.aio.secure_channel(f"127.0.0.1:{port}", trusted, options)
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+def request_headers(*, end: bool = False, path: str = "/v1/completions") -> Any:
+    """The first message of a request, as Envoy sends it in full duplex."""
+    method = "GET" if end else "POST"
+    items = [(":path", path), (":method", method), ("x-request-id", "r-1")]
+    return pb.ProcessingRequest(
+        request_headers={
+            "headers": {"headers": [{"key": k, "raw_value": v.encode()} for k, v in items]},
+            "end_of_stream": end,
+        },
+        protocol_config={
+            "request_body_mode": "FULL_DUPLEX_STREAMED",
+            "response_body_mode": "FULL_DUPLEX_STREAMED",
+        },
+    )
+
+
+def request_body(body: bytes, *, end: bool = True) -> Any:
+    return pb.ProcessingRequest(request_body={"body": body, "end_of_stream": end})
+
+
+def response_headers(status: str = "200") -> Any:
+    return pb.ProcessingRequest(
+        response_headers={
+            "headers": {"headers": [{"key": ":status", "raw_value": status.encode()}]}
+        }
+    )
+
+
+def response_body(body: bytes, *, end: bool = True) -> Any:
+    return pb.ProcessingRequest(response_body={"body": body, "end_of_stream": end})
+
+
+COMPLETION = b'{"model":"llama","prompt":"hello"}'
