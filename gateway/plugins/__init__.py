@@ -1,0 +1,1 @@
+"""The plugins an EndpointPickerConfig may name; ``catalog`` lists them all."""

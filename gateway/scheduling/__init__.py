@@ -1,0 +1,1 @@
+"""Choosing endpoints: profiles of filters, scorers and a picker, built from configuration."""

@@ -57,6 +57,13 @@ class Cycle:
     prefix: PrefixMatch | None = None
     prefixes: dict[str, PrefixMatch] = field(default_factory=dict)
     """By name of the producing plugin, where a profile has several."""
+    notes: dict[object, object] = field(default_factory=dict)
+    """What a plugin found while scoring and wants to know again when told of the decision; by
+    the plugin itself."""
+
+    def matched(self, producer: str) -> PrefixMatch | None:
+        """What ``producer`` found; what anyone found if it is not there; None if nobody did."""
+        return self.prefixes.get(producer, self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +87,35 @@ class Decision:
     """Headers plugins want the model server to see."""
 
 
+@runtime_checkable
 class Filter(Protocol):
     """Keep some candidates. An all-False mask ends the profile with NothingFits."""
 
     def keep(self, cycle: Cycle, candidates: Candidates) -> Bools: ...
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Score every candidate from 0 (worst) to 1 (best); the profile clamps and weighs."""
 
     def score(self, cycle: Cycle, candidates: Candidates) -> Floats: ...
 
 
+@runtime_checkable
 class Picker(Protocol):
     """Order the candidates to use, best first: indices into the candidates."""
 
     def pick(self, cycle: Cycle, candidates: Candidates, scores: Floats) -> Ints: ...
 
 
+@runtime_checkable
 class ProfileHandler(Protocol):
     """Which profiles to run, and which result is the primary one."""
+
+    @property
+    def most_profiles(self) -> int | None:
+        """How many profiles a configuration may have; None is any number."""
+        ...
 
     def profiles(
         self, cycle: Cycle, available: Sequence[str], done: Mapping[str, ProfileResult]
@@ -140,3 +156,10 @@ class ResponseHeaderPlugin(Protocol):
     """Adds headers to the client's response once the serving endpoint is known."""
 
     def response_headers(self, cycle: Cycle, endpoint: Endpoint) -> Sequence[tuple[str, str]]: ...
+
+
+@runtime_checkable
+class SaturationDetector(Protocol):
+    """How full a pool is: 0 idle, 1 and more full. What is not known counts as full."""
+
+    def saturation(self, state: PoolState, now: float) -> float: ...

@@ -1,0 +1,1 @@
+"""Pickers: from scores to the endpoints to use, best first."""

@@ -1,0 +1,1 @@
+"""Producers: what is found out about a request before it is scored."""

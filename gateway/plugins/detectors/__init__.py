@@ -1,0 +1,1 @@
+"""Saturation detectors: how full the pool is, and as filters, which endpoints are not."""
