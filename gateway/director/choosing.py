@@ -1,7 +1,7 @@
 """From an intent and its candidates to a decision: admission, circuit breaker, scheduling.
 
-A bug in a plugin costs its opinion, never the request: whatever the configured scheduler raises
-that is not a refusal, the least busy candidate is taken instead. Called by the director.
+A bug in a plugin costs its opinion, never the request (``scheduling.failures``); when the
+scheduler itself fails, the least busy candidate is taken. Called by the director.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gateway.director.measures import Measures
 from gateway.director.policy import Policy, Scheduler
 from gateway.errors import NothingFits, Refusal
 from gateway.request.model import InferenceRequest
+from gateway.scheduling.failures import Skipping
 from gateway.scheduling.types import Cycle, Decision, SaturationDetector
 from loadstar.clock import Clock
 
@@ -80,6 +81,7 @@ class Chooser:
             state=state,
             now=now,
             rng=self._rng,
+            failures=self._failures,
         )
         trusted = self._breakers.trusted(candidates, now)
         self._measures.avoided(len(candidates) - len(trusted))
@@ -103,7 +105,7 @@ class Chooser:
         trusted: tuple[Endpoint, ...],
     ) -> Decision:
         """The scheduler's decision among ``trusted``, or among all if none of those fits."""
-        with self._failures.skipping(scheduler, "schedule", but=Refusal):
+        with Skipping(self._failures, scheduler, "schedule", passing=Refusal):
             try:
                 decision = scheduler.schedule(cycle, trusted)
             except NothingFits:
@@ -123,7 +125,7 @@ class Chooser:
         now: float,
     ) -> float:
         """Saturation of the candidates; 0, which sheds nobody, from a detector that raises."""
-        with self._failures.skipping(detector, "saturation"):
+        with Skipping(self._failures, detector, "saturation"):
             return detector.saturation(narrowed(state, candidates), now)
         return 0.0
 

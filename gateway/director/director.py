@@ -25,6 +25,7 @@ from gateway.director.subset import Addresses
 from gateway.errors import NoEndpoint, Refusal
 from gateway.request.model import Ending, InferenceRequest, Outcome, Route
 from gateway.request.model_rules import ModelRewrite
+from gateway.scheduling.failures import Skipping
 from loadstar.clock import Clock
 
 NO_HEADERS: tuple[tuple[str, str], ...] = ()
@@ -168,7 +169,7 @@ class Director:
             if server.slot != first.slot:
                 self._served_elsewhere(live.credit, choice, server, now)
             self._judge(server, status, now)
-        with self._failures.skipping(choice.scheduler, "response-headers"):
+        with Skipping(self._failures, choice.scheduler, "response-headers"):
             return tuple(choice.scheduler.response_headers(choice.cycle, server))
         return NO_HEADERS
 
@@ -237,7 +238,7 @@ class Director:
         first, cycle = choice.decision.endpoints[0], choice.cycle
         expected_output = self._outputs.expected(intent.traffic.target_model)
         cost = demand(request, cycle.prefix, first.slot, expected_output)
-        with self._failures.skipping(choice.scheduler, "picked"):
+        with Skipping(self._failures, choice.scheduler, "picked"):
             choice.scheduler.picked(cycle, choice.decision)
         if request.body is not None:
             # The prompt may be megabytes and the stream may last minutes: let it go.
@@ -268,7 +269,7 @@ class Director:
         self._measures.served_elsewhere(True)
         self._breakers.failed(credit.endpoint, now)
         self._inflight.move(credit, server)
-        with self._failures.skipping(choice.scheduler, "served"):
+        with Skipping(self._failures, choice.scheduler, "served"):
             choice.scheduler.served(choice.cycle, choice.decision, server)
 
     def _judge(self, endpoint: Endpoint, status: int | None, now: float) -> None:

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.datalayer.state import Endpoint
-from gateway.errors import NothingFits
+from gateway.errors import NothingFits, Refusal
+from gateway.scheduling.failures import Skipping
 from gateway.scheduling.types import Candidates, Cycle, Filter, Picker, ProfileResult, Scorer
-from loadstar.arrays import Bools, Floats, kernel
+from loadstar.arrays import Bools, Floats, Ints, kernel
+
+EVERYBODY: Bools = np.ones(1, np.bool_)
+"""A mask that drops nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,19 @@ class Profile:
     def run(self, cycle: Cycle, candidates: Candidates) -> ProfileResult:
         """The best of ``candidates``.
 
+        A plugin that raises has no say: a filter keeps all, a scorer prefers nobody, and without
+        a picker the highest total goes first. A filter's bug may then let a request through to an
+        endpoint meant for others, which is one bad answer; the other way round it is a 429 for
+        every request.
+
         Raises:
             NothingFits: a filter dropped every candidate.
         """
         kept = candidates
         for named in self.filters:
-            mask = named.filter.keep(cycle, kept)
+            mask = EVERYBODY
+            with Skipping(cycle.failures, named.filter, "filter", passing=Refusal):
+                mask = named.filter.keep(cycle, kept)
             if not mask.all():
                 if not mask.any():
                     raise NothingFits(f'no endpoint satisfies the filter "{named.name}"')
@@ -54,8 +65,13 @@ class Profile:
         kept = preferred(kept)
         totals = np.zeros(len(kept))
         for weighted in self.scorers:
-            add(totals, weighted.scorer.score(cycle, kept), weighted.weight)
-        order = self.picker.pick(cycle, kept, totals)
+            with Skipping(cycle.failures, weighted.scorer, "score", passing=Refusal):
+                add(totals, weighted.scorer.score(cycle, kept), weighted.weight)
+        order: Ints | None = None
+        with Skipping(cycle.failures, self.picker, "pick", passing=Refusal):
+            order = self.picker.pick(cycle, kept, totals)
+        if order is None:
+            order = np.argsort(-totals, kind="stable")[:1]
         return ProfileResult(
             picked=tuple(kept.endpoints[index] for index in order.tolist()),
             scores=Totals(kept.endpoints, totals),

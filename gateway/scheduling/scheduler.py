@@ -13,7 +13,8 @@ from typing import TypeAlias
 import numpy as np
 
 from gateway.datalayer.state import Endpoint
-from gateway.errors import NoEndpoint
+from gateway.errors import NoEndpoint, Refusal
+from gateway.scheduling.failures import Skipping
 from gateway.scheduling.profile import Profile
 from gateway.scheduling.types import (
     Candidates,
@@ -74,7 +75,8 @@ class Scheduler:
             raise NoEndpoint("no endpoint is ready")
         candidates = self._candidates(cycle, endpoints)
         for producer in self._producers:
-            producer.produce(cycle)
+            with Skipping(cycle.failures, producer, "produce", passing=Refusal):
+                producer.produce(cycle)
         done: dict[str, ProfileResult] = {}
         while names := self._handler.profiles(cycle, self._names, done):
             for name in names:
@@ -84,12 +86,14 @@ class Scheduler:
     def picked(self, cycle: Cycle, decision: Decision) -> None:
         """``decision`` is being carried out: let plugins learn from it."""
         for learner in self._learners:
-            learner.picked(cycle, decision)
+            with Skipping(cycle.failures, learner, "picked"):
+                learner.picked(cycle, decision)
 
     def served(self, cycle: Cycle, decision: Decision, endpoint: Endpoint) -> None:
         """``endpoint``, and not the first of ``decision``, has served the request."""
         for learner in self._learners:
-            learner.served(cycle, decision, endpoint)
+            with Skipping(cycle.failures, learner, "served"):
+                learner.served(cycle, decision, endpoint)
 
     def left(self, endpoint: Endpoint) -> None:
         """``endpoint`` is no longer in the pool; its slot may become another's."""
@@ -98,13 +102,11 @@ class Scheduler:
 
     def response_headers(self, cycle: Cycle, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
         """Headers for the client's response, now that ``endpoint`` answers."""
-        if not self._announcers:
-            return ()
-        return tuple(
-            header
-            for announcer in self._announcers
-            for header in announcer.response_headers(cycle, endpoint)
-        )
+        headers: list[tuple[str, str]] = []
+        for announcer in self._announcers:
+            with Skipping(cycle.failures, announcer, "response-headers"):
+                headers += announcer.response_headers(cycle, endpoint)
+        return tuple(headers)
 
     def _candidates(self, cycle: Cycle, endpoints: tuple[Endpoint, ...]) -> Candidates:
         state = cycle.state

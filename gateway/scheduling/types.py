@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from gateway.datalayer.state import Columns, Endpoint, PoolState
 from gateway.request.model import InferenceRequest
+from gateway.scheduling.failures import Failure, Failures
 from loadstar.arrays import Bools, Floats, Ints
 
 
@@ -60,6 +61,8 @@ class Cycle:
     notes: dict[object, object] = field(default_factory=dict)
     """What a plugin found while scoring and wants to know again when told of the decision; by
     the plugin itself."""
+    failures: Failures = field(default_factory=list[Failure])
+    """Told of plugins that raised and were passed over."""
 
     def matched(self, producer: str) -> PrefixMatch | None:
         """What ``producer`` found; what anyone found if it is not there; None if nobody did."""
