@@ -73,7 +73,7 @@ class Measures(Protocol):
         ...
 
     def plugin_failed(self, plugin: str, point: str) -> None:
-        """``plugin`` raised at ``point`` (schedule, served, response-headers, saturation)."""
+        """``plugin`` raised at ``point``: produce, filter, score, pick, picked, served, ..."""
         ...
 
     def live(self, requests: int) -> None:
