@@ -176,14 +176,14 @@ HEADINGS = (
 
 def render(settings: Settings, results: Sequence[Result]) -> str:
     """The table, the ratios with their intervals, and what spoils the measurement, if anything."""
-    lines = [table(HEADINGS, [_row(settings, r) for r in results]), ""]
+    lines = [table(HEADINGS, [row(settings, r) for r in results]), ""]
     lines += _ratios(settings, results)
     lines += [f"goodput {slo.name}: {_goodputs(results, slo.name)}" for slo in SLO_CLASSES]
     lines += [f"CAUTION: {warning}" for warning in cautions(results)]
     return "\n".join(lines)
 
 
-def _row(settings: Settings, result: Result) -> tuple[str, ...]:
+def row(settings: Settings, result: Result) -> tuple[str, ...]:
     ok = [s for s in result.samples if s.ok]
     ttft = [s.ttft_s for s in ok]
     e2e = [s.e2e_s for s in ok]

@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway.extproc.messages import BodyMode
 from load_tests.envoy import RunningEnvoy, envoy
 from load_tests.envoy_config import Address, Balancing, EnvoyPlan, PickerPlan
-from load_tests.ports import free_ports
+from load_tests.ports import free_ports, preferred_port
 from load_tests.process import Child, child
 
 HOST = "127.0.0.1"
@@ -97,6 +97,8 @@ class FleetPlan:
     balancing: Balancing = Balancing.ORIGINAL_DST
     """How Envoy learns of our pick; only with LOADSTAR."""
     failure_mode_allow: bool = False
+    listen_ports: tuple[int, int] | None = None
+    """Envoy's port and its admin port, if they are free; None takes any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ async def fleet(plan: FleetPlan, workdir: Path) -> AsyncIterator[Fleet]:
 
 
 def _proxy_plan(plan: FleetPlan, servers: ModelServers, picker: RunningGateway | None) -> EnvoyPlan:
-    listen, admin = (Address(HOST, port) for port in free_ports(2))
+    ports = free_ports(2) if plan.listen_ports is None else map(preferred_port, plan.listen_ports)
+    listen, admin = (Address(HOST, port) for port in ports)
     if picker is None:
         return EnvoyPlan(listen, admin, ENVOY_POLICY[plan.policy], servers.addresses)
     return EnvoyPlan(

@@ -36,6 +36,11 @@ def free_ports(count: int, host: str = "127.0.0.1") -> range:
     raise NoFreePorts(f"no {count} consecutive free ports on {host} in {LOWEST}..{HIGHEST}")
 
 
+def preferred_port(port: int, host: str = "127.0.0.1") -> int:
+    """``port`` if nothing listens on it, else a free one: for addresses a person will type."""
+    return port if _is_free(host, port) else free_ports(1, host)[0]
+
+
 def _is_free(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

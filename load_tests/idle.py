@@ -1,0 +1,287 @@
+"""What scraping costs: the CPU of a gateway's data layer while nobody sends a request.
+
+``python -m load_tests.idle [--endpoints 8,100] [--seconds 20] [--json]`` starts that many fake
+model servers, each with a metrics page of 52 KB, in one process, and the real datastore and
+scraper in another, and reads the latter's CPU from /proc: once with pages that stay as they are
+(idle) and once with pages that all change every time (busy, the worst there is). ``--gateway``
+measures a whole gateway instead, ``--clients`` compares HTTP clients page by page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiohttp
+import uvloop
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.config.data_sources import CoreMetrics, MetricsSource
+from gateway.datalayer.discovered import EndpointSpec
+from gateway.datalayer.extract.catalog import engines
+from gateway.datalayer.page_client import PageClient
+from gateway.datalayer.page_response import ScrapeFailed
+from gateway.datalayer.scrape import Scraper
+from gateway.datalayer.scrape_plan import pace
+from gateway.datalayer.store import Datastore
+from load_tests.idle_page import page
+from load_tests.idle_servers import HOST
+from load_tests.ports import free_ports
+from load_tests.process import Child, child
+from loadstar.clock import SystemClock
+
+REFRESH_SECONDS = 0.05
+STALENESS_SECONDS = 2.0
+WARM_UP_SECONDS = 3.0
+START_SECONDS = 20.0
+BUDGETS = {8: 5.0, 100: 25.0}
+"""Endpoints -> per cent of a core allowed while idle."""
+
+GATEWAY_CONFIG = """\
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- type: file-discovery
+  parameters: {{path: {path}}}
+- type: queue-scorer
+- type: max-score-picker
+- type: single-profile-handler
+schedulingProfiles:
+- name: default
+  plugins: [{{pluginRef: queue-scorer}}, {{pluginRef: max-score-picker}}]
+dataLayer:
+  discovery: {{pluginRef: file-discovery}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measurement."""
+
+    endpoints: int
+    fleet: str
+    """``idle`` or ``busy``."""
+    percent_of_core: float
+    scrapes_per_second: float
+    cpu_us_per_scrape: float
+    seconds: float
+    budget_percent: float | None
+    """None where nothing is promised."""
+
+    @property
+    def kept(self) -> bool:
+        return self.budget_percent is None or self.percent_of_core <= self.budget_percent
+
+
+async def measure(
+    endpoints: int, *, moving: bool, seconds: float, gateway: bool, folder: Path
+) -> Figure:
+    """CPU of the data layer (or a whole gateway) over ``endpoints`` fake servers."""
+    ports = free_ports(endpoints)
+    kind = f"{'busy' if moving else 'idle'}-{endpoints}"
+    async with AsyncExitStack() as stack:
+        servers = [sys.executable, "-m", "load_tests.idle_servers", str(ports[0]), str(endpoints)]
+        serving = await stack.enter_async_context(
+            child(f"servers-{kind}", servers + ["--moving"] * moving, logs=folder)
+        )
+        served = PageClient(HOST, ports[-1], "/served")
+        stack.callback(served.close)
+        await serving.ready(_answers(served), within_s=START_SECONDS, what="serving")
+        if gateway:
+            command = await asyncio.to_thread(_gateway, ports, folder)
+        else:
+            command = [sys.executable, "-m", "load_tests.idle", "--scrape"]
+            command += [str(ports[0]), str(endpoints)]
+        measured = await stack.enter_async_context(child(f"scraper-{kind}", command, logs=folder))
+        before = int(await served.fetch())
+        await measured.ready(
+            _has_served(served, before, endpoints), within_s=START_SECONDS, what="scraping"
+        )
+        await asyncio.sleep(WARM_UP_SECONDS)
+        cpu, pages, elapsed = await _over(seconds, measured, served)
+    return Figure(
+        endpoints=endpoints,
+        fleet="busy" if moving else "idle",
+        percent_of_core=100 * cpu / elapsed,
+        scrapes_per_second=pages / elapsed,
+        cpu_us_per_scrape=1e6 * cpu / pages if pages else 0.0,
+        seconds=elapsed,
+        budget_percent=None if moving else BUDGETS.get(endpoints),
+    )
+
+
+async def _over(seconds: float, measured: Child, served: PageClient) -> tuple[float, int, float]:
+    """(CPU seconds, pages, seconds) of a while."""
+    clock = SystemClock()
+    started, cpu, pages = clock.now(), await measured.cpu_seconds(), int(await served.fetch())
+    await asyncio.sleep(seconds)
+    cpu = await measured.cpu_seconds() - cpu
+    return cpu, int(await served.fetch()) - pages, clock.now() - started
+
+
+def _answers(served: PageClient) -> Callable[[], Awaitable[bool]]:
+    async def probe() -> bool:
+        try:
+            await served.fetch()
+        except ScrapeFailed:
+            return False
+        return True
+
+    return probe
+
+
+def _has_served(served: PageClient, before: int, more: int) -> Callable[[], Awaitable[bool]]:
+    async def probe() -> bool:
+        return int(await served.fetch()) >= before + more
+
+    return probe
+
+
+def _gateway(ports: Sequence[int], folder: Path) -> list[str]:
+    """The command of a gateway over ``ports``."""
+    listed = [
+        {"name": f"server-{port}", "address": HOST, "port": str(port), "labels": {}}
+        for port in ports
+    ]
+    path = folder / f"endpoints-{len(ports)}.json"
+    path.write_text(json.dumps({"endpoints": listed}))
+    own = free_ports(3)
+    return [
+        *(sys.executable, "-m", "gateway", "--secure-serving=false", "--tracing=false"),
+        *(f"--grpc-port={own[0]}", f"--grpc-health-port={own[1]}", f"--metrics-port={own[2]}"),
+        *("--pool-name=idle", f"--config-text={GATEWAY_CONFIG.format(path=path)}"),
+    ]
+
+
+async def scrape(first_port: int, endpoints: int) -> None:
+    """The process that is measured: the data layer alone, as ``main`` builds it."""
+    store = Datastore()
+    store.sync(
+        [
+            EndpointSpec(name=f"server-{port}", address=HOST, port=port)
+            for port in range(first_port, first_port + endpoints)
+        ]
+    )
+    await Scraper(
+        store,
+        engines(CoreMetrics()),
+        source=MetricsSource(),
+        pace=pace(REFRESH_SECONDS, STALENESS_SECONDS),
+        clock=SystemClock(),
+        rng=random.Random(1),
+    ).run()
+
+
+async def clients(pages: int, folder: Path) -> dict[str, float]:
+    """CPU microseconds of one page: fetched by ours and by aiohttp, read by ours and by the
+    Python Prometheus client."""
+    port = free_ports(1)[0]
+    command = [sys.executable, "-m", "load_tests.idle_servers", str(port), "1"]
+    async with child("servers-clients", command, logs=folder) as serving:
+        ours = PageClient(HOST, port)
+        await serving.ready(_answers(ours), within_s=START_SECONDS, what="serving")
+        async with aiohttp.ClientSession() as session:
+
+            async def theirs() -> None:
+                async with session.get(f"http://{HOST}:{port}/metrics") as response:
+                    await response.read()
+
+            figures = {
+                "fetch, PageClient": await _cpu_us(ours.fetch, pages),
+                "fetch, aiohttp": await _cpu_us(theirs, pages),
+            }
+        ours.close()
+    text = page()
+    extract = engines(CoreMetrics()).default.extract
+
+    async def read_ours() -> None:
+        extract(text)
+
+    async def read_theirs() -> None:
+        list(text_string_to_metric_families(text.decode()))
+
+    figures["read, ours"] = await _cpu_us(read_ours, pages)
+    figures["read, prometheus_client"] = await _cpu_us(read_theirs, max(pages // 50, 1))
+    return figures
+
+
+async def _cpu_us(work: Callable[[], Awaitable[object]], times: int) -> float:
+    """The least CPU microseconds of one ``work`` over five batches."""
+    batches = []
+    for _ in range(5):
+        started = time.process_time()
+        for _ in range(times):
+            await work()
+        batches.append((time.process_time() - started) / times)
+    return 1e6 * min(batches)
+
+
+def _table(figures: Sequence[Figure]) -> str:
+    lines = ["endpoints  fleet  % of a core  scrapes/s  CPU us/scrape  budget"]
+    for f in figures:
+        budget = "" if f.budget_percent is None else f"{f.budget_percent:g} %"
+        verdict = "" if f.budget_percent is None else (" kept" if f.kept else " MISSED")
+        lines.append(
+            f"{f.endpoints:9d}  {f.fleet:5s}  {f.percent_of_core:11.2f}  "
+            f"{f.scrapes_per_second:9.1f}  {f.cpu_us_per_scrape:13.1f}  {budget}{verdict}"
+        )
+    return "\n".join(lines)
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.clients:
+            figures = await clients(1000, Path(folder))
+            print(json.dumps(figures) if arguments.json else _lines(figures))
+            return 0
+        measured = [
+            await measure(
+                endpoints,
+                moving=moving,
+                seconds=arguments.seconds,
+                gateway=arguments.gateway,
+                folder=Path(folder),
+            )
+            for endpoints in arguments.endpoints
+            for moving in (False, True)
+        ]
+    print(json.dumps([asdict(f) for f in measured]) if arguments.json else _table(measured))
+    return 0 if all(figure.kept for figure in measured) else 1
+
+
+def _lines(figures: dict[str, float]) -> str:
+    return "\n".join(f"{name:24s} {us:9.1f} us of CPU a page" for name, us in figures.items())
+
+
+def _counts(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--endpoints", type=_counts, default=[8, 100], help="e.g. 8,100")
+    parser.add_argument("--seconds", type=float, default=20.0, help="per measurement")
+    parser.add_argument("--gateway", action="store_true", help="measure a whole gateway")
+    parser.add_argument("--clients", action="store_true", help="compare HTTP clients and readers")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--scrape", type=int, nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.scrape:
+        uvloop.run(scrape(*arguments.scrape))
+        return 0
+    return uvloop.run(_run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
