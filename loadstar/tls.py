@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import os
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from loadstar.aio.changes import Changes
+
 log = logging.getLogger(__name__)
 
 ORGANIZATION = "Inference Ext"
 """The reference's O=; the gateways that look at it at all look for this."""
 SELF_SIGNED_DAYS = 3650
-RELOAD_SECONDS = 1.0
-"""How often files are looked at: a stat call each, and kubelet swaps a mounted secret at most
-once a minute."""
 
 
 class CertificateError(Exception):
@@ -136,48 +137,62 @@ class ReloadingPair:
     ) -> None:
         """``same_kind`` refuses an RSA key after an ECDSA one and the reverse."""
         self._directory = directory
+        self._changes = Changes(Path(directory, name) for name in ("tls.crt", "tls.key"))
         self._on_reload = on_reload
         self._same_kind = same_kind
-        self._seen: Signature = ()
         self.current = first
 
     async def run(self) -> None:
-        """Look at the files for ever; file access happens in a thread. Cancelled to end."""
+        """Take changes as they come, until cancelled."""
         while True:
-            await asyncio.sleep(RELOAD_SECONDS)
-            await self.look()
+            await self._changes.next()
+            await self._take()
 
     async def look(self) -> None:
-        """Take the files if they have changed and are good; otherwise keep what there is."""
+        """Take the files if they have changed; keep what there is if they are not good."""
+        if await self._changes.look():
+            await self._take()
+
+    async def _take(self) -> None:
         try:
-            pair = await asyncio.to_thread(self._changed)
+            pair = await asyncio.to_thread(load, self._directory)
+            if self._same_kind and pair.elliptic != self.current.elliptic:
+                raise CertificateError(f"{self._directory}: the key is of another kind than before")
         except CertificateError as error:
             self._on_reload(False)
             log.error("certificate not renewed, the last good one stays: %s", error)
             return
-        if pair is not None and pair != self.current:
+        if pair != self.current:
             self.current = pair
             self._on_reload(True)
             log.info("certificate renewed, valid until %s", pair.not_after.isoformat())
 
-    def _changed(self) -> KeyPair | None:
-        seen = tuple(_signature(Path(self._directory, name)) for name in ("tls.crt", "tls.key"))
-        if seen == self._seen:
-            return None
-        # Remembered before reading: a bad pair is reported once, until it changes again.
-        self._seen = seen
-        pair = load(self._directory)
-        if self._same_kind and pair.elliptic != self.current.elliptic:
-            raise CertificateError(
-                f"{self._directory}: the new key is of another kind (RSA, ECDSA)"
-            )
-        return pair
+
+def server_context(pair: KeyPair, *, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+    """A context that serves ``pair``, for servers of the standard library."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    use(context, pair)
+    return context
 
 
-def _signature(path: Path) -> tuple[int, int, int]:
-    """What changes when a file does; kubelet swaps a symlink, so the inode tells."""
+def use(context: ssl.SSLContext, pair: KeyPair) -> None:
+    """Serve ``pair`` from the next handshake on."""
+    # The standard library takes keys from files only; this one is in memory and has no name.
+    descriptor = os.memfd_create("tls")
     try:
-        stat = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        os.write(descriptor, pair.certificate + b"\n" + pair.key)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def require_clients_of(context: ssl.SSLContext, ca_file: str) -> None:
+    """Turn away clients without a certificate of ``ca_file``. Raises CertificateError."""
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CertificateError(f"{ca_file}: {error.strerror or error}") from error
+    context.verify_mode = ssl.CERT_REQUIRED

@@ -6,7 +6,6 @@ the reloaders. Everything that varies with the client is capped before it become
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -78,6 +77,7 @@ class Metrics:
         self._scheduling = f.scheduling.labels()
         self._streams = f.streams.labels()
         self._stream_seconds = f.stream_seconds.labels()
+        self._scrapes = f.scrapes.labels()
         self._live = f.live.labels()
         self._avoided = f.avoided.labels()
         self.registry = CollectorRegistry(auto_describe=False)
@@ -93,10 +93,6 @@ class Metrics:
     def add(self, collector: Collector) -> None:
         """Show ``collector``'s metrics too: those read at scrape time."""
         self.registry.register(collector)
-
-    def pin_models(self, names: Iterable[str]) -> None:
-        """Model names that the operator configured: they never fold into ``other``."""
-        self._model.pin(names)
 
     # --- requests: gateway.director.measures.Measures ---------------------------------------------
 
@@ -115,6 +111,7 @@ class Metrics:
 
     def rewritten(self, rule: str, model: str, target_model: str) -> None:
         """Rewrite ``rule`` chose ``target_model`` for ``model``."""
+        self._model.pin((target_model,))  # the operator's name, not a client's: it never folds
         self._families.rewrites.labels(rule, self._model(model), target_model).inc()
 
     def scheduled(
@@ -207,9 +204,14 @@ class Metrics:
 
     # --- the data layer, the hosts, the process ---------------------------------------------------
 
-    def scrape_failed(self, source_type: str) -> None:
-        """A model server's metrics page did not come."""
+    def scraped(self, seconds: float) -> None:
+        """A model server's metrics page came, ``seconds`` after it was asked for."""
+        self._scrapes.observe(seconds)
+
+    def scrape_failed(self, source_type: str, reason: str) -> None:
+        """It did not come."""
         self._families.polls.labels(source_type).inc()
+        self._families.scrape_failures.labels(reason).inc()
 
     def extract_failed(self, source_type: str, extractor_type: str) -> None:
         """A page came without a signal it should have."""

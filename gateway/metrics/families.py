@@ -18,6 +18,7 @@ from gateway.metrics.buckets import (
     REQUEST_BYTES,
     REQUEST_PROCESSING,
     RESPONSE_BYTES,
+    SCRAPE,
     STREAM,
     TPOT,
     TTFT,
@@ -268,6 +269,16 @@ class GatewayFamilies(Families):
         )
         self.avoided = self.gauge(
             "loadstar_gateway_endpoints_avoided", "Endpoints the circuit breaker keeps out."
+        )
+        self.scrapes = self.histogram(
+            "loadstar_gateway_scrape_duration_seconds",
+            "Time from asking a model server for its metrics page until it was there.",
+            buckets=SCRAPE,
+        )
+        self.scrape_failures = self.counter(
+            "loadstar_gateway_scrape_failures_total",
+            "Metrics pages that did not come, by reason.",
+            "reason",
         )
         self.reloads = self.counter(
             "loadstar_gateway_reloads_total",

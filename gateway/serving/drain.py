@@ -28,7 +28,8 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
-        self.second = asyncio.Event()
+        self.again = False
+        """A second one came."""
         self.patient = True
         """The first signal was SIGTERM."""
 
@@ -47,27 +48,28 @@ class StopSignals:
     def received(self, number: signal.Signals) -> None:
         """One signal came."""
         if self.first.is_set():
-            self.second.set()
+            self.again = True
             return
         self.patient = number == signal.SIGTERM
         self.first.set()
         log.info("%s received: draining, NOT_SERVING from now on", number.name)
 
 
-async def drained(streams: Streams, timeout: float, clock: Clock, *, patient: bool) -> bool:
-    """Wait until no stream is open, and for the ``patient`` until none has come for a while.
+async def drained(streams: Streams, timeout: float, clock: Clock, signals: StopSignals) -> bool:
+    """Wait until no stream is open, and for the patient until none has come for a while.
 
-    True when that happened; False when ``timeout`` seconds passed first.
+    True when that happened; False when ``timeout`` seconds passed or a second signal came first.
     """
-    quiet = timeout * QUIET_SHARE if patient else 0.0
+    quiet = timeout * QUIET_SHARE if signals.patient else 0.0
     began = clock.now()
     try:
         async with asyncio.timeout(timeout):
-            while True:
+            while not signals.again:
                 idle = streams.idle_seconds()
                 # Streams that came before the signal say nothing of those that come after it.
                 if idle is not None and min(idle, clock.now() - began) >= quiet:
                     return True
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
-        return streams.open == 0
+        pass
+    return streams.open == 0

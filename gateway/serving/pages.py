@@ -5,12 +5,13 @@ Values for JSON, made when asked for. Unknown is null.
 
 from __future__ import annotations
 
+import datetime
 import math
 from dataclasses import asdict
-from pathlib import Path
 
 from gateway.config.flags import Flags
 from gateway.datalayer.state import Endpoint, PoolState
+from gateway.serving.policy_file import PolicyFile
 
 
 def endpoints_page(state: PoolState, now: float) -> dict[str, object]:
@@ -50,11 +51,13 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def flags_page(flags: Flags) -> dict[str, object]:
-    """The command line in force. Files are named; their contents are not shown."""
-    shown = {key.replace("_", "-"): value for key, value in asdict(flags).items()}
-    if flags.config_text:
-        shown["config-text"] = "(shown as config)"
-    if flags.config_file:
-        shown["config-file"] = str(Path(flags.config_file).absolute())
-    return shown
+def config_page(flags: Flags, policy: PolicyFile) -> dict[str, object]:
+    """The configuration in force, since when, and the command line. Files are only named."""
+    given = {key.replace("_", "-"): value for key, value in asdict(flags).items()}
+    del given["config-text"]
+    since = datetime.datetime.fromtimestamp(policy.since, datetime.UTC)
+    return {
+        "since": since.isoformat(timespec="seconds"),
+        "config": policy.text.decode("utf-8", "replace") or "(the built-in default)",
+        "flags": given,
+    }

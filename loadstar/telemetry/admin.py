@@ -8,12 +8,10 @@ it is asked for; nothing here is on a request's path.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import ipaddress
 import logging
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -155,18 +153,3 @@ def running_tasks() -> list[dict[str, object]]:
         }
         for task in sorted(asyncio.all_tasks(), key=lambda task: task.get_name())
     ]
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    app: web.Application, host: str, port: int, context: ssl.SSLContext | None
-) -> AsyncIterator[int]:
-    """``app`` on ``host`` ("" is all addresses) while inside; gives the port. Raises OSError."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host or None, port, ssl_context=context, reuse_port=False)
-        await site.start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()

@@ -1,0 +1,80 @@
+"""argv -> exit code: ``python -m gateway ...`` and ``loadstar gateway ...``.
+
+0 is a clean drain, 2 a command line or configuration to mend, 1 anything else: a port in use,
+streams that had to be cut off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+import uvloop
+
+from gateway.config.command_line import parse, usage
+from gateway.config.flags import Flags
+from loadstar.clock import SystemClock
+from loadstar.config.errors import ConfigError
+from loadstar.config.pflag import HelpWanted
+from loadstar.telemetry.logging import logs
+from loadstar.telemetry.tracing import tracing
+from loadstar.tls import CertificateError
+
+log = logging.getLogger("gateway")
+
+USAGE_ERROR = 2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the gateway until it is told to stop."""
+    try:
+        flags, notes = parse(argv)
+    except HelpWanted:
+        sys.stdout.write(usage())
+        return 0
+    except ConfigError as error:
+        _tell(sys.stderr, error)
+        sys.stderr.write("see --help\n")
+        return USAGE_ERROR
+    # grpcio writes lines of its own, not JSON, to stderr; the logs below say what matters.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    with logs(flags.verbosity, flags.zap_encoder):
+        for note in notes:
+            log.warning(note)
+        return _run(flags)
+
+
+def _run(flags: Flags) -> int:
+    # Imported when flags are good: numba and grpcio take most of a second, --help should not.
+    from gateway.main import build
+    from gateway.serving.drain import StopSignals
+    from gateway.serving.listen import CannotListen
+
+    async def serve() -> bool:
+        signals = StopSignals()
+        signals.listen()
+        return await gateway.serve(signals)
+
+    environment = os.environ if flags.tracing else {}
+    with tracing("loadstar-gateway", environment) as traces:
+        try:
+            gateway = build(flags, os.environ, SystemClock(), traces)
+            return 0 if uvloop.run(serve()) else 1
+        except (ConfigError, CertificateError) as error:
+            for line in str(error).splitlines():
+                log.error("cannot start: %s", line)
+            return USAGE_ERROR
+        except CannotListen as error:
+            log.error("cannot start: %s", error)
+            return 1
+
+
+def _tell(stream: TextIO, error: ConfigError) -> None:
+    stream.writelines(f"loadstar gateway: {problem}\n" for problem in error.problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

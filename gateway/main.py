@@ -1,0 +1,342 @@
+"""The table of contents: what a gateway is made of, in the order in which each part needs others.
+
+``build`` constructs and does no network IO; ``Gateway.serve`` opens the ports, runs every task
+in one group, and drains. Nothing below this file reads flags or the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import ssl
+from collections.abc import Coroutine, Iterator, MutableMapping
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+
+from gateway.config.data_sources import MetricsSource
+from gateway.config.flags import Flags
+from gateway.datalayer.confidence import confidence
+from gateway.datalayer.discovery import Discovery
+from gateway.datalayer.extract.catalog import engines
+from gateway.datalayer.file_discovery import FileDiscovery
+from gateway.datalayer.inflight import InFlight
+from gateway.datalayer.scrape import Scraper
+from gateway.datalayer.scrape_plan import pace
+from gateway.datalayer.scrape_tls import tls_context
+from gateway.datalayer.store import Datastore
+from gateway.director import Director, Settings
+from gateway.extproc.conduct import Conductor
+from gateway.extproc.conduct import Director as AnyDirector
+from gateway.extproc.grpcio import ExternalProcessor, server
+from gateway.extproc.session import Limits
+from gateway.extproc.streams import Streams
+from gateway.extproc.warm import warm
+from gateway.metrics import Metrics
+from gateway.plugins.load import load
+from gateway.scheduling.plugin_type import Settings as PluginSettings
+from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers, credentials
+from gateway.serving.drain import StopSignals, drained
+from gateway.serving.health import Health, Readiness, add_health, health_server
+from gateway.serving.listen import listen, serving, shown
+from gateway.serving.pages import config_page, endpoints_page
+from gateway.serving.policy_file import PolicyFile
+from gateway.serving.pool_gauges import PoolGauges
+from gateway.serving.traced import TracedDirector
+from loadstar import tls
+from loadstar.clock import Clock
+from loadstar.config.errors import ConfigError
+from loadstar.telemetry.admin import Guard, admin_app
+from loadstar.telemetry.tracing import Tracing
+
+log = logging.getLogger(__name__)
+
+POOL_NAME = "epp"
+"""The reference's name of a pool that was given none."""
+GC_THRESHOLD = 50_000
+"""New containers before the youngest are collected. A request makes some hundred and drops them
+all by reference count; at Python's 700 the collector would run several times per request for
+nothing. What is made at start is frozen, so a full collection looks only at what came later."""
+CUT_OFF_SECONDS = 0.2
+"""For the last answers to leave before open streams are cut off."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Gateway:
+    """The parts, built and not yet running."""
+
+    flags: Flags
+    clock: Clock
+    metrics: Metrics
+    store: Datastore
+    discovery: Discovery
+    scraper: Scraper | None
+    policy: PolicyFile
+    certificate: tls.ReloadingPair | None
+    admin: web.Application
+    admin_tls: ssl.SSLContext | None
+    streams: Streams
+    processor: ExternalProcessor
+    readiness: Readiness
+
+    async def serve(self, signals: StopSignals) -> bool:
+        """Serve until a signal, then drain. True if every stream ended by itself.
+
+        Raises ConfigError if the endpoints cannot be loaded, CannotListen if a port cannot be had.
+        """
+        flags, host = self.flags, self.flags.bind_address
+        await self.discovery.load(self.store)
+        health = Health(self.readiness)
+        ext_proc = server(
+            self.processor,
+            max_receive_bytes=flags.max_receive_bytes,
+            max_send_bytes=flags.max_send_bytes,
+        )
+        if flags.health_checking:
+            add_health(ext_proc, health)
+        probes = health_server(health)
+        grpc_port = listen(ext_proc, "grpc-port", host, flags.grpc_port, self._credentials())
+        health_port = listen(probes, "grpc-health-port", host, flags.grpc_health_port, None)
+        async with (
+            serving(self.admin, "metrics-port", host, flags.metrics_port, self.admin_tls) as admin,
+            asyncio.TaskGroup() as tasks,
+        ):
+            followers = [tasks.create_task(run, name=name) for name, run in self._followers()]
+            await ext_proc.start()
+            await probes.start()
+            self.readiness.started = True
+            settle()
+            log.info(
+                "serving",
+                extra={
+                    "address": shown(host),
+                    "grpc_port": grpc_port,
+                    "health_port": health_port,
+                    "metrics_port": admin,
+                    "tls": flags.secure_serving,
+                    "endpoints": len(self.store.state.endpoints),
+                },
+            )
+            await signals.first.wait()
+            self.readiness.draining = True
+            clean = await drained(self.streams, flags.drain_timeout, self.clock, signals)
+            log.info("stopping", extra={"streams_cut_off": self.streams.open})
+            self.streams.closing = True
+            await ext_proc.stop(0 if signals.again else CUT_OFF_SECONDS)
+            await probes.stop(0)
+            for task in followers:
+                task.cancel()
+        return clean
+
+    def _credentials(self) -> Any | None:
+        pair = self.certificate
+        if pair is None:
+            return None
+        return credentials(lambda: pair.current, reloads=self.flags.enable_cert_reload)
+
+    def _followers(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        """What runs beside the servers until the end: name and task."""
+        yield "discovery", self.discovery.run(self.store)
+        yield "configuration", self.policy.run()
+        if self.scraper is not None:
+            yield "scraper", self.scraper.run()
+        if self.certificate is not None and self.flags.enable_cert_reload:
+            yield "certificate", self.certificate.run()
+
+
+def build(
+    flags: Flags, environment: MutableMapping[str, str], clock: Clock, tracing: Tracing | None
+) -> Gateway:
+    """Every part, in the order in which each needs the others.
+
+    Reads the configuration and the certificate, compiles kernels, opens nothing. Raises
+    ConfigError or CertificateError.
+    """
+    rng = random.Random(flags.seed)
+    metrics = Metrics()
+    metrics.running_build(environment.get("LOADSTAR_COMMIT", "unknown"), version("loadstar"))
+
+    # What is known of the model servers, and the policy that decides on it.
+    store = Datastore()
+    policy = PolicyFile(
+        flags.config_file,
+        _config_text(flags),
+        load=partial(load, settings=_plugin_settings(flags)),
+        store=store,
+        on_reload=lambda ok: metrics.reloaded("config", ok=ok),
+        clock=clock,
+    )
+    for notice in policy.current().notices:
+        log.warning("configuration: %s", notice)
+    data_layer = policy.current().data_layer
+    if data_layer.discovery is None:
+        raise ConfigError.of(
+            "dataLayer.discovery",
+            "there is none; without Kubernetes, endpoints come from the file-discovery plugin",
+        )
+    discovery = FileDiscovery(
+        data_layer.discovery.path, watch=data_layer.discovery.watch_file, counts=metrics
+    )
+    scraper = None
+    if data_layer.metrics is not None:
+        source = _metrics_source(data_layer.metrics, flags)
+        scraper = Scraper(
+            store,
+            engines(data_layer.extractor),
+            source=source,
+            pace=pace(
+                flags.refresh_metrics_interval, flags.metrics_staleness_threshold, source.interval
+            ),
+            clock=clock,
+            rng=random.Random(rng.random()),
+            tls=tls_context(source),
+            counts=metrics,
+        )
+
+    # Who routes, and the stream that asks.
+    director: AnyDirector = Director(
+        store=store,
+        policy=policy.current,
+        inflight=InFlight(lambda: store.columns),
+        measures=metrics,
+        clock=clock,
+        rng=rng,
+        settings=Settings(
+            emit_scores=flags.emit_endpoint_scores,
+            subset_filter=not flags.disable_endpoint_subset_filter,
+        ),
+    )
+    if tracing is not None:
+        director = TracedDirector(director, tracing)
+    limits = Limits(
+        max_body_bytes=flags.max_body_bytes,
+        conformance_echo=flags.conformance_echo or policy.current().report_served,
+    )
+    warm(clock)
+    streams = Streams(clock)
+    processor = ExternalProcessor(
+        lambda: Conductor(director, clock, limits, partial(request_id, rng)),
+        streams,
+        clock,
+        metrics if flags.enable_grpc_stream_metrics else None,
+    )
+
+    # What others may see of it.
+    readiness = Readiness(lambda: store.synced)
+    metrics.add(PoolGauges(flags.pool_name or POOL_NAME, lambda: store.state, clock))
+    guard = _guard(flags)
+    log.info("metrics and debug pages: %s", guard)
+    admin = admin_app(
+        registry=metrics.registry,
+        why_not_ready=readiness.why_not,
+        pages={
+            "/configz": lambda: config_page(flags, policy),
+            "/debug/endpoints": lambda: endpoints_page(store.state, clock.now()),
+        },
+        guard=guard,
+        tasks=flags.enable_pprof,
+    )
+    return Gateway(
+        flags=flags,
+        clock=clock,
+        metrics=metrics,
+        store=store,
+        discovery=discovery,
+        scraper=scraper,
+        policy=policy,
+        certificate=_certificate(flags, environment, clock, metrics),
+        admin=admin,
+        admin_tls=_admin_tls(flags),
+        streams=streams,
+        processor=processor,
+        readiness=readiness,
+    )
+
+
+def settle() -> None:
+    """Take what was made so far out of the garbage collector's sight, and let it look seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+
+
+def request_id(rng: random.Random) -> str:
+    """A random UUID (version 4), from the process's one source of chance."""
+    return str(UUID(int=rng.getrandbits(128), version=4))
+
+
+def _config_text(flags: Flags) -> bytes:
+    """The configuration as given; empty is the built-in default. Raises ConfigError."""
+    if not flags.config_file:
+        return flags.config_text.encode()
+    try:
+        return Path(flags.config_file).read_bytes()
+    except OSError as error:
+        raise ConfigError.of(flags.config_file, error.strerror or str(error)) from error
+
+
+def _plugin_settings(flags: Flags) -> PluginSettings:
+    staleness = flags.metrics_staleness_threshold
+    return PluginSettings(
+        confidence=lambda observed_at, now: confidence(observed_at, now, staleness),
+        staleness=staleness,
+    )
+
+
+def _metrics_source(source: MetricsSource, flags: Flags) -> MetricsSource:
+    """``source``, with the reference's older flags where it says nothing itself."""
+    unsaid = MetricsSource()
+    return replace(
+        source,
+        scheme=flags.model_server_metrics_scheme
+        if source.scheme == unsaid.scheme
+        else source.scheme,
+        path=flags.model_server_metrics_path if source.path == unsaid.path else source.path,
+        port=source.port or flags.model_server_metrics_port or None,
+        insecure_skip_verify=source.insecure_skip_verify
+        and flags.model_server_metrics_https_insecure_skip_verify,
+    )
+
+
+def _certificate(
+    flags: Flags, environment: MutableMapping[str, str], clock: Clock, metrics: Metrics
+) -> tls.ReloadingPair | None:
+    """What the ext_proc port serves; None is plaintext. Raises CertificateError, ConfigError."""
+    if not flags.secure_serving:
+        return None
+    pair = tls.load(flags.cert_path) if flags.cert_path else tls.self_signed(clock.wall())
+    try:
+        suites = ciphers(flags.tls_min_version, flags.tls_cipher_suites, elliptic=pair.elliptic)
+    except ValueError as error:
+        raise ConfigError.of("--tls-cipher-suites", str(error)) from error
+    if suites is not None:
+        environment[CIPHERS_VARIABLE] = suites
+    return tls.ReloadingPair(
+        flags.cert_path,
+        pair,
+        lambda ok: metrics.reloaded("certificate", ok=ok),
+        same_kind=suites is not None,
+    )
+
+
+def _guard(flags: Flags) -> Guard:
+    by_certificate = bool(flags.metrics_client_ca_file)
+    return Guard(
+        open=not flags.metrics_endpoint_auth or by_certificate, token_file=flags.metrics_token_file
+    )
+
+
+def _admin_tls(flags: Flags) -> ssl.SSLContext | None:
+    if not flags.metrics_cert_dir:
+        return None
+    context = tls.server_context(tls.load(flags.metrics_cert_dir))
+    if flags.metrics_client_ca_file:
+        tls.require_clients_of(context, flags.metrics_client_ca_file)
+    return context
