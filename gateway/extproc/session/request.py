@@ -7,7 +7,8 @@ to do. Called by ``Session`` only. Raises Refusal for what cannot be routed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 
 from gateway.errors import PayloadTooLarge
@@ -19,31 +20,20 @@ from gateway.extproc.messages import (
     BodyMode,
     Command,
     Direction,
-    HeaderMutation,
     RequestBody,
     RequestHeaders,
 )
 from gateway.extproc.session.chunking import chunks
-from gateway.extproc.session.control_headers import (
-    CONTENT_LENGTH,
-    DESTINATION,
-    REQUEST_ID,
-    believed,
-    upstream,
-)
+from gateway.extproc.session.held_body import HeldBody
 from gateway.extproc.session.held_rewrite import HeldRewrite
-from gateway.extproc.session.lengths import declared_length
 from gateway.extproc.session.limits import Limits
-from gateway.request.classify import dialect_of
-from gateway.request.model import Dialect, Headers, InferenceRequest, ParsedBody, Route
+from gateway.extproc.session.request_head import NOT_SHOWN, RequestHead, destination, read_head
+from gateway.request.model import InferenceRequest, ParsedBody, Route
 from gateway.request.parse import read_body
 from gateway.request.rewrite import with_model
 
 REQUEST = Direction.REQUEST
 DUPLEX = BodyMode.FULL_DUPLEX_STREAMED
-NOTHING = Headers()
-ASSUMED_PATH = "/v1/completions"
-"""Of headers without a path, which only a test harness sends; the reference assumes the same."""
 
 
 class Phase(Enum):
@@ -74,35 +64,31 @@ class RequestSide:
     """What is known of the request, and what is owed to Envoy for it."""
 
     def __init__(self, limits: Limits, new_request_id: Callable[[], str]) -> None:
-        self.id = ""
-        self.path = ""
-        self.dialect = Dialect.OPAQUE
         self.mode = DUPLEX
+        self.head: RequestHead = NOT_SHOWN
+        self.route: Route | None = None
         self.expects_stream = False
         """The body asked for a streamed answer."""
-        self.route: Route | None = None
         self._limits = limits
         self._new_request_id = new_request_id
         self._phase = Phase.FRESH
+        self._subset: tuple[str, ...] | None = None
+        self._received = 0
+        self._held = HeldBody()
+        self._unroutable = False
+        # What the decision waits on, and what it decides about.
         self._moment = Moment.HEADERS_ALONE
         self._moment_ends = False
-        self._headers = NOTHING
-        self._sent: Mapping[str, str] = {}
-        self._id_is_new = False
-        self._subset: tuple[str, ...] | None = None
-        self._declared: int | None = None
-        self._held: list[bytes] = []
-        self._received = 0
         self._body = b""
         self._parsed: ParsedBody | None = None
-        self._unroutable = False
+        # What a rewrite changed, at once or while the body streams by.
         self._original_model = ""
         self._held_rewrite: HeldRewrite | None = None
 
     @property
     def body_bytes(self) -> int:
         """Bytes of body received, or declared where not all of them are shown to us."""
-        return max(self._received, self._declared or 0)
+        return max(self._received, self.head.content_length or 0)
 
     @property
     def renamed(self) -> tuple[str, str] | None:
@@ -124,28 +110,14 @@ class RequestSide:
     def on_headers(self, event: RequestHeaders) -> list[Command]:
         if self._phase is not Phase.FRESH:
             return []
-        sent = dict(event.headers)
-        self._headers = event.headers
-        self._sent = sent
+        self.head = read_head(event.headers, self._new_request_id)
         self._subset = event.subset
-        self.id = sent.get(REQUEST_ID, "")
-        if not self.id:
-            self.id = self._new_request_id()
-            self._id_is_new = True
-        self.path = (
-            sent.get(":path")
-            or sent.get("x-original-path")
-            or sent.get("x-forwarded-path")
-            or ASSUMED_PATH
-        )
-        self.dialect = dialect_of(self.path)
-        self._declared = declared_length(sent.get(CONTENT_LENGTH))
         if event.end_of_stream:
             return self._decide(Moment.HEADERS_ALONE)
         if self.mode is BodyMode.STREAMED or self.mode is BodyMode.NONE:
             return self._decide(Moment.HEADERS_BEFORE_BODY)
         self._phase = Phase.HOLDING
-        if (self._declared or 0) > self._limits.max_body_bytes:
+        if self.body_bytes > self._limits.max_body_bytes:
             raise self._too_large()
         # Envoy waits for this answer before it buffers, and holds the headers until the body's.
         return [] if self.mode is DUPLEX else [AnswerHeaders(REQUEST)]
@@ -161,7 +133,7 @@ class RequestSide:
             self._subset = event.subset
         if phase is Phase.PASSING or (phase is Phase.FRESH and not self._buffers):
             return self._pass_on(event.chunk, event.end_of_stream)
-        self._held.append(event.chunk)
+        self._held.add(event.chunk)
         if self._unroutable:
             return self._pass_on_held(event.end_of_stream)
         if self._received > self._limits.max_body_bytes:
@@ -184,21 +156,19 @@ class RequestSide:
 
     def _decide(self, moment: Moment) -> list[Command]:
         self._moment = moment
-        if self._held:
-            self._body = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-            self._held = []
+        self._body = self._held.take()
         self._phase = Phase.DECIDING
         if self._unroutable:
             return self.decided(None)
-        if not self.id:
-            self.id = self._new_request_id()  # Headers were not shown; theirs may have one.
+        if not self.head.id:  # Not shown to us; what the client sent is left alone.
+            self.head = replace(self.head, id=self._new_request_id())
         if moment is not Moment.HEADERS_ALONE and moment is not Moment.HEADERS_BEFORE_BODY:
             self._parsed = self._read()
             self.expects_stream = self._parsed.stream
         request = InferenceRequest(
-            id=self.id,
-            path=self.path,
-            headers=believed(self._headers, self._sent),
+            id=self.head.id,
+            path=self.head.path,
+            headers=self.head.believed,
             body=self._parsed,
             body_bytes=self.body_bytes,
         )
@@ -207,9 +177,9 @@ class RequestSide:
     def _read(self) -> ParsedBody:
         partial = self.mode is BodyMode.BUFFERED_PARTIAL and not self._moment_ends
         return read_body(
-            self.path,
-            self._sent.get("content-type", ""),
-            self._sent.get("content-encoding", ""),
+            self.head.path,
+            self.head.content_type,
+            self.head.content_encoding,
             self._body,
             truncated=partial,
         )
@@ -221,8 +191,7 @@ class RequestSide:
         self.route = route
         body = self._rewritten()
         answers = self._answers(body if body is not None else self._body, body is not None)
-        self._body = b""
-        self._headers, self._sent, self._parsed = NOTHING, {}, None
+        self._body, self._parsed = b"", None  # A long answer need not keep its prompt.
         return answers
 
     def _rewritten(self) -> bytes | None:
@@ -231,10 +200,10 @@ class RequestSide:
             return None
         if self._moment is Moment.HEADERS_BEFORE_BODY and self.mode is BodyMode.STREAMED:
             self._held_rewrite = HeldRewrite(
-                self.path,
-                self._sent.get("content-type", ""),
-                self._sent.get("content-encoding", ""),
-                self._declared,
+                self.head.path,
+                self.head.content_type,
+                self.head.content_encoding,
+                self.head.content_length,
                 self.route.rewrite_to,
             )
             return None
@@ -249,15 +218,15 @@ class RequestSide:
         self._phase = Phase.ENDED
         match moment:
             case Moment.HEADERS_ALONE:
-                return [self._answer_headers(self._mutation())]
+                return [self._answer_headers()]
             case Moment.HEADERS_BEFORE_BODY:
                 self._phase = Phase.PASSING
-                return [self._answer_headers(self._mutation(self._held_rewrite is not None))]
+                return [self._answer_headers(self._held_rewrite is not None)]
             case Moment.BODY_END:
-                headers = self._answer_headers(self._mutation(rewritten))
+                headers = self._answer_headers(rewritten)
                 return [headers, *chunks(REQUEST, body, True, limit)]
             case Moment.TRAILERS:
-                headers = self._answer_headers(self._mutation(rewritten))
+                headers = self._answer_headers(rewritten)
                 # Without a body Envoy takes a body answer here for a spurious message.
                 passed = chunks(REQUEST, body, False, limit) if body else []
                 return [headers, *passed, AnswerTrailers(REQUEST)]
@@ -276,7 +245,7 @@ class RequestSide:
 
     @property
     def _destination(self) -> str | None:
-        return ",".join(self.route.destinations) if self.route is not None else None
+        return destination(self.route) if self.route is not None else None
 
     @property
     def _scores(self) -> tuple[tuple[str, float], ...]:
@@ -284,21 +253,10 @@ class RequestSide:
             return ()
         return tuple(self.route.scores.items())
 
-    def _mutation(self, length_changes: bool = False, length: int | None = None) -> HeaderMutation:
-        """Our headers. A changed body has a new length, or none where Envoy cannot know it."""
-        ours: tuple[tuple[str, str], ...] = ()
-        if self.route is not None:
-            ours = ((DESTINATION, self._destination or ""), *self.route.request_headers)
-        if self._id_is_new:
-            ours = (*ours, (REQUEST_ID, self.id))
-        if length_changes and length is not None and self._declared is not None:
-            return upstream(self._sent, (*ours, (CONTENT_LENGTH, str(length))))
-        return upstream(self._sent, ours, (CONTENT_LENGTH,) if length_changes else ())
-
-    def _answer_headers(self, mutation: HeaderMutation) -> AnswerHeaders:
+    def _answer_headers(self, new_length: bool = False) -> AnswerHeaders:
         return AnswerHeaders(
             REQUEST,
-            mutation,
+            self.head.mutation(self.route, new_length=new_length),
             clear_route_cache=self.route is not None,
             destination=self._destination,
             scores=self._scores,
@@ -311,7 +269,7 @@ class RequestSide:
         return AnswerBody(
             REQUEST,
             replace=body if rewritten else None,
-            mutation=self._mutation(rewritten, length),
+            mutation=self.head.mutation(self.route, new_length=rewritten, length=length),
             clear_route_cache=self.route is not None,
             destination=self._destination,
             scores=self._scores,
@@ -326,9 +284,8 @@ class RequestSide:
         return [AnswerBody(REQUEST)]
 
     def _pass_on_held(self, end_of_stream: bool) -> list[Command]:
-        body, self._held = b"".join(self._held), []
         headers: list[Command] = [AnswerHeaders(REQUEST)] if self.mode is DUPLEX else []
-        return [*headers, *self._pass_on(body, end_of_stream)]
+        return [*headers, *self._pass_on(self._held.take(), end_of_stream)]
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(

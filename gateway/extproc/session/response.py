@@ -90,6 +90,11 @@ class ResponseSide:
             return True
         if self._buffers:
             return self._delivered
+        return self._is_whole
+
+    @property
+    def _is_whole(self) -> bool:
+        """As many bytes have come as were declared."""
         return self._declared is not None and self.body_bytes >= self._declared
 
     @property
@@ -167,7 +172,7 @@ class ResponseSide:
                 self._first_token_of = None
         replaced = chunk
         if self._renamer is not None:
-            replaced = self._renamer.feed(chunk, end_of_stream or self._buffers)
+            replaced = self._renamer.feed(chunk, end_of_stream or self._buffers or self._is_whole)
         self._phase = Phase.ENDED if end_of_stream else Phase.PASSING
         if self.mode is BodyMode.FULL_DUPLEX_STREAMED:
             if len(replaced) <= self._limits.chunk_bytes:

@@ -45,7 +45,7 @@ class Session:
     @property
     def request_id(self) -> str:
         """The request's id, the client's or ours; empty before its headers have come."""
-        return self._request.id
+        return self._request.head.id
 
     @property
     def done(self) -> bool:
@@ -127,7 +127,7 @@ class Session:
     def _routed(self, event: Routed) -> list[Command]:
         request = self._request
         # Before anything that may fail: from here on the route has to be given back.
-        self._taken = Taken(event.route.ticket, request.dialect, request.expects_stream)
+        self._taken = Taken(event.route.ticket, request.head.dialect, request.expects_stream)
         return request.decided(event.route)
 
     def _response_headers(self, event: ResponseHeaders) -> list[Command]:
@@ -140,7 +140,7 @@ class Session:
         if self._response.begun:
             self._request.give_up()
             return self._request.decided(None)
-        answer = immediate(refusal, self._request.path, self._request.id)
+        answer = immediate(refusal, self._request.head.path, self._request.head.id)
         ending = Ending.FAILED if isinstance(refusal, Broken) else Ending.REFUSED
         self._closed = ending
         return [answer, *self._give_back(ending)]
@@ -148,7 +148,7 @@ class Session:
     def _too_late(self, event: Event) -> list[Command]:
         """A route that was chosen while its request went away is given back at once."""
         if isinstance(event, Routed) and self._taken is None and self._closed is not None:
-            self._taken = Taken(event.route.ticket, self._request.dialect, False)
+            self._taken = Taken(event.route.ticket, self._request.head.dialect, False)
             return self._give_back(self._closed)
         return []
 

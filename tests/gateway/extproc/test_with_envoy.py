@@ -23,11 +23,14 @@ from aiohttp import web
 
 from gateway.errors import Shed
 from gateway.extproc.conduct import Conductor
-from gateway.extproc.grpcio import ExternalProcessor, server
 from gateway.extproc.messages import BodyMode
 from gateway.extproc.session import Limits
 from gateway.extproc.streams import Streams
+from gateway.extproc.wire.hosted import calls
+from gateway.extproc.wire.limits import WireLimits
+from gateway.extproc.wire.server import WireServer
 from gateway.request.model import Ending, InferenceRequest, Outcome, Route
+from gateway.request.warm_up import warm_up
 from load_tests.envoy import envoy
 from load_tests.envoy_config import Address, Balancing, EnvoyPlan, PickerPlan
 from load_tests.ports import free_ports
@@ -41,9 +44,10 @@ MODEL, TARGET = "llama", "meta-llama-3-8b"
 MAX_BODY = 4 * 1024 * 1024
 
 
-@pytest.fixture(autouse=True)
-def _no_blocking_in_the_loop() -> None:
-    """Not here: grpc.aio joins a thread when it shuts down, and kernels load at first use."""
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    """Kernels load at start-up, before there is a loop to block."""
+    warm_up()
 
 
 @dataclass
@@ -148,20 +152,27 @@ async def setting(
     model_server = Upstream()
     app.router.add_route("*", "/{tail:.*}", model_server.answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
-    processor = ExternalProcessor(new_conductor, Streams(clock), clock)
-    grpc_server = server(processor, max_receive_bytes=1 << 30, max_send_bytes=1 << 30)
-    grpc_server.add_insecure_port(picker.text)
+    wire = WireServer(
+        open_call=calls(new_conductor, None),
+        streams=Streams(clock),
+        clock=clock,
+        limits=WireLimits(),
+        host=host,
+        port=picker.port,
+    )
     await runner.setup()
     await web.TCPSite(runner, host, upstream.port).start()
-    await grpc_server.start()
     try:
-        async with envoy(plan, workdir=tmp_path) as running, aiohttp.ClientSession() as session:
+        async with (
+            wire,
+            envoy(plan, workdir=tmp_path) as running,
+            aiohttp.ClientSession() as session,
+        ):
             yield Setting(running.url, director, session, model_server)
             stats = await running.stats("http.inference.ext_proc")
             for name in ("spurious_msgs_received", "stream_msgs_failed", "message_timeouts"):
                 assert stats.get(f"http.inference.ext_proc.{name}", 0) == 0, stats
     finally:
-        await grpc_server.stop(0)
         await runner.cleanup()
 
 

@@ -1,0 +1,37 @@
+"""A body collected piece by piece until it can be routed."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+
+class HeldBody:
+    """Takes memory for the bytes it holds, however small the pieces they come in.
+
+    A list of pieces would not: two bytes of body cost forty of Python, and a client chooses how
+    its body is cut. The first piece is not copied, for most bodies come in one.
+    """
+
+    __slots__ = ("_first", "_joined", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._first = b""
+        self._joined: BytesIO | None = None
+
+    def add(self, piece: bytes) -> None:
+        if self._joined is not None:
+            self._joined.write(piece)
+        elif self.size:
+            self._joined = BytesIO()
+            self._joined.write(self._first)
+            self._joined.write(piece)
+        else:
+            self._first = piece
+        self.size += len(piece)
+
+    def take(self) -> bytes:
+        """The whole body; nothing is held afterwards."""
+        body = self._first if self._joined is None else self._joined.getvalue()
+        self.size, self._first, self._joined = 0, b"", None
+        return body
