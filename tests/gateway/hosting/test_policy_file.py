@@ -1,0 +1,127 @@
+"""The configuration changes under load: a good one takes over, a bad one changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from pathlib import Path
+
+import pytest
+
+from gateway.datalayer.confidence import confidence
+from gateway.datalayer.store import Datastore
+from gateway.plugins.load import load
+from gateway.scheduling.build import Built
+from gateway.scheduling.plugin_type import Settings
+from gateway.serving.policy_file import PolicyFile
+from tests.fakes.clock import ManualClock
+
+HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+FIRST = HEAD + "plugins: [{type: queue-scorer}]\n"
+SECOND = HEAD + "plugins: [{type: kv-cache-utilization-scorer}]\n"
+BAD = HEAD + "plugins: [{type: queue-scorrer}]\n"
+SETTINGS = Settings(confidence=lambda observed_at, now: confidence(observed_at, now, 2.0))
+
+
+def built(text: bytes) -> Built:
+    return load(text, SETTINGS)
+
+
+class Following:
+    """A policy file under test, and what was told of it."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_text(FIRST)
+        self.path = path
+        self.reloads: list[bool] = []
+        self.clock = ManualClock()
+        self.store = Datastore()
+        self.policy = PolicyFile(
+            str(path),
+            path.read_bytes(),
+            load=built,
+            store=self.store,
+            on_reload=self.reloads.append,
+            clock=self.clock,
+        )
+
+    async def says(self, text: str) -> None:
+        await asyncio.to_thread(self.path.write_text, text)
+        self.clock.advance(60)
+        await self.policy.take(self.path)
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Following:
+    return Following(tmp_path / "picker.yaml")
+
+
+async def test_a_good_file_takes_over(following: Following) -> None:
+    before = following.policy.current()
+    await following.says(SECOND)
+    assert following.policy.current() is not before
+    assert following.policy.text == SECOND.encode()
+    assert following.policy.since == following.clock.wall()
+    assert following.reloads == [True]
+
+
+async def test_a_bad_file_changes_nothing_and_says_where(
+    following: Following, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, since = following.policy.current(), following.policy.since
+    with caplog.at_level(logging.ERROR):
+        await following.says(BAD)
+    assert following.policy.current() is before
+    assert (following.policy.text, following.policy.since) == (FIRST.encode(), since)
+    assert following.reloads == [False]
+    assert "plugins[0].type" in caplog.text
+    assert "queue-scorer" in caplog.text
+
+
+async def test_a_file_that_is_gone_changes_nothing(following: Following) -> None:
+    before = following.policy.current()
+    await asyncio.to_thread(following.path.unlink)
+    await following.policy.take(following.path)
+    assert following.policy.current() is before
+    assert following.reloads == [False]
+
+
+async def test_the_same_text_is_no_reload(following: Following) -> None:
+    before = following.policy.current()
+    await following.says(FIRST)
+    assert following.policy.current() is before
+    assert following.reloads == []
+
+
+async def test_a_scheduler_that_was_replaced_is_let_go(following: Following) -> None:
+    """Kept by the store's list of listeners, each reload would leak an index of prefixes."""
+    old = weakref.ref(following.policy.current().scheduler)
+    await following.says(SECOND)
+    gc.collect()
+    assert old() is None
+
+
+async def test_the_file_is_followed(following: Following) -> None:
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(following.policy.run())
+        await asyncio.sleep(0)
+        await asyncio.to_thread(following.path.write_text, SECOND)
+        while following.reloads != [True]:  # noqa: ASYNC110 -- a reload raises no event
+            await asyncio.sleep(0.02)
+        run.cancel()
+
+
+async def test_without_a_file_there_is_nothing_to_follow() -> None:
+    policy = PolicyFile(
+        "",
+        b"",
+        load=built,
+        store=Datastore(),
+        on_reload=lambda ok: None,
+        clock=ManualClock(),
+    )
+    async with asyncio.timeout(1):
+        await policy.run()
+    assert policy.text == b""
