@@ -66,6 +66,7 @@ class ResponseSide:
         self.body_bytes = 0
         self._limits = limits
         self._phase = Phase.FRESH
+        self._transparent = False
         self._ends_at_headers = False
         self._served: str | None = None
         self._declared: int | None = None
@@ -107,6 +108,7 @@ class ResponseSide:
 
     def give_up(self) -> None:
         """Read and change nothing more; still answer every message."""
+        self._transparent = True
         self._usage = self._renamer = self._first_token_of = None
         if self._phase is Phase.ASKED:
             self._phase = Phase.FRESH
@@ -125,7 +127,7 @@ class ResponseSide:
         status = sent.get(":status", "")
         self.status = int(status) if len(status) == 3 and status.isdecimal() else None
         self._declared = declared_length(sent.get(CONTENT_LENGTH))
-        if taken is None:
+        if taken is None or self._transparent:
             self._phase = Phase.ENDED if event.end_of_stream else Phase.PASSING
             return NO_HEADERS
         self._served = event.served
@@ -144,7 +146,6 @@ class ResponseSide:
         """The director has said which headers to add."""
         if self._phase is not Phase.ASKED:
             return []
-        self._phase = Phase.ENDED if self._ends_at_headers else Phase.PASSING
         if self._limits.conformance_echo and self._served is not None:
             headers = (*headers, (SERVED_ECHO, self._served))
         remove: tuple[str, ...] = ()
@@ -152,6 +153,7 @@ class ResponseSide:
         renaming = self._renamer is not None and self._declared is not None
         if renaming and self.mode is not BodyMode.BUFFERED:
             remove = (CONTENT_LENGTH,)
+        self._phase = Phase.ENDED if self._ends_at_headers else Phase.PASSING
         if not headers and not remove:
             return NO_HEADERS
         return [AnswerHeaders(RESPONSE, HeaderMutation(headers, remove))]
@@ -203,7 +205,7 @@ class ResponseSide:
     def _begin_without_headers(self, taken: Taken | None) -> None:
         """Response headers are not shown to us: the request has to tell what the body is."""
         self.begun = True
-        if taken is not None:
+        if taken is not None and not self._transparent:
             self.streamed = taken.expects_stream
             self._read_body_of(taken, readable=True)
 

@@ -177,6 +177,17 @@ class TestWhenWeBreak:
         ]
         assert [(t, o.ending) for t, o in director.finished] == [(1, Ending.COMPLETE)]
 
+    def test_in_adding_response_headers(self) -> None:
+        """The response goes on without them, and is not asked about again."""
+        director = ScriptedDirector(headers=7)  # type: ignore[arg-type]  # a broken director
+        stream = conductor(director, Limits(conformance_echo=True))
+        served = with_metadata(response_headers(*OK), "envoy.lb", **{SERVED: "10.0.0.1:8000"})
+        answers = say(stream, [*whole_conversation()[:2], served, *whole_conversation()[3:]])
+        assert kinds(answers)[-2:] == ["response_headers", "response_body"]
+        assert headers_set(answers[-2], "response_headers") == {}
+        assert len(director.responses) == 1
+        assert [(t, o.ending) for t, o in director.finished] == [(1, Ending.COMPLETE)]
+
     def test_in_saying_response_headers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What cannot be said ends the stream: Envoy then goes on without us."""
         director = ScriptedDirector()
