@@ -143,13 +143,12 @@ def escaped(text: str) -> str:
 def lines(draw: st.DrawFn) -> str:
     name = draw(st.sampled_from(NAMES))
     kind = draw(st.sampled_from(["sample", "sample", "sample", "help", "type", "blank"]))
-    match kind:
-        case "help":
-            return f"# HELP {name} {draw(st.sampled_from(NAMES))} 3"
-        case "type":
-            return f"# TYPE {name} gauge"
-        case "blank":
-            return draw(blanks)
+    if kind == "help":
+        return f"# HELP {name} {draw(st.sampled_from(NAMES))} 3"
+    if kind == "type":
+        return f"# TYPE {name} gauge"
+    if kind == "blank":
+        return draw(blanks)
     of: Mapping[str, str] = draw(labels)
     inner = ",".join(f'{label}="{escaped(value)}"' for label, value in of.items())
     block = "{" + inner + draw(st.sampled_from(["", ","] if inner else [""])) + "}" if of else ""

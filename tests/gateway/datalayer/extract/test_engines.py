@@ -157,9 +157,10 @@ def test_a_page_of_full_size_costs_microseconds() -> None:
     """75 us on the machine it was written on; the bound only catches a change of kind."""
     text = vllm_page(waiting=3, running=2, kv_used=0.5)
     assert 51_000 < len(text) < 54_000
+    load = BUILT_IN["vllm"].extract(text)
     started = time.process_time()
     for _ in range(100):
-        load = BUILT_IN["vllm"].extract(text)
+        BUILT_IN["vllm"].extract(text)
     assert (time.process_time() - started) / 100 < 0.001
     assert (load.waiting, load.running, load.kv_used) == (3.0, 2.0, 0.5)
     assert (load.kv_blocks, load.block_tokens) == (27000.0, 16.0)
