@@ -16,7 +16,6 @@ from gateway.metrics.buckets import (
     PREFIX_BYTES,
     RATIO,
     REQUEST_BYTES,
-    REQUEST_PROCESSING,
     RESPONSE_BYTES,
     SCRAPE,
     STREAM,
@@ -164,11 +163,6 @@ class GatewayFamilies(Families):
                     "plugin_name",
                 )
             ],
-        )
-        self.request_processing = self.histogram(
-            "llm_d_epp_request_processing_duration_seconds",
-            "From the request's headers to our last answer on its way to the model server.",
-            buckets=REQUEST_PROCESSING,
         )
         self.prefix_size = self.gauge(
             "llm_d_epp_prefix_indexer_size",

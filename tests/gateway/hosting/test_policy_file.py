@@ -42,6 +42,7 @@ class Following:
             str(path),
             path.read_bytes(),
             load=built,
+            measured=lambda built: built,
             store=self.store,
             on_reload=self.reloads.append,
             clock=self.clock,
@@ -97,7 +98,7 @@ async def test_the_same_text_is_no_reload(following: Following) -> None:
 
 async def test_a_scheduler_that_was_replaced_is_let_go(following: Following) -> None:
     """Kept by the store's list of listeners, each reload would leak an index of prefixes."""
-    old = weakref.ref(following.policy.current().scheduler)
+    old = weakref.ref(following.policy.built.scheduler)
     await following.says(SECOND)
     gc.collect()
     assert old() is None
@@ -118,6 +119,7 @@ async def test_without_a_file_there_is_nothing_to_follow() -> None:
         "",
         b"",
         load=built,
+        measured=lambda built: built,
         store=Datastore(),
         on_reload=lambda ok: None,
         clock=ManualClock(),

@@ -115,6 +115,7 @@ def test_the_configuration_page_names_files_and_shows_what_is_in_force() -> None
         "",
         FIRST.encode(),
         load=built,
+        measured=lambda built: built,
         store=Datastore(),
         on_reload=lambda ok: None,
         clock=ManualClock(wall=1_700_000_000),
