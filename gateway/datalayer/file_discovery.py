@@ -37,11 +37,13 @@ class FileDiscovery:
         *,
         watch: bool,
         poll_seconds: float = POLL_SECONDS,
+        settle_seconds: float = SETTLE_SECONDS,
         counts: ReloadCounts | None = None,
     ) -> None:
         self._path = Path(path)
         self._watch = watch
         self._poll_seconds = poll_seconds
+        self._settle_seconds = settle_seconds
         self._counts: ReloadCounts = NoReloadCounts() if counts is None else counts
         self._text: bytes | None = None
         """What was last read and judged, good or bad."""
@@ -88,7 +90,7 @@ class FileDiscovery:
         try:
             text = await asyncio.to_thread(_read, self._path)
             if text != self._text:
-                await asyncio.sleep(SETTLE_SECONDS)
+                await asyncio.sleep(self._settle_seconds)
                 if await asyncio.to_thread(_read, self._path) != text:
                     return None  # the next look sees it
         except OSError as error:

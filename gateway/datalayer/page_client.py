@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from typing import cast
+from urllib.parse import quote
 
 from gateway.datalayer.page_response import PageResponse, Reason, ScrapeFailed
 from gateway.datalayer.state import host_port
 
 MAX_PAGE_BYTES = 8 << 20
+# What a path and a query may hold as it is, % included: it may be quoted already.
+_PATH_CHARACTERS = "/?%:@!$&'()*+,;="
 
 
 class PageClient:
@@ -35,7 +38,7 @@ class PageClient:
         self._max_bytes = max_bytes
         self._connection: _Connection | None = None
         self._request = (
-            f"GET {path} HTTP/1.1\r\n"
+            f"GET /{quote(path.removeprefix('/'), safe=_PATH_CHARACTERS)} HTTP/1.1\r\n"
             f"Host: {host_port(address, port)}\r\n"
             "User-Agent: loadstar-gateway\r\n"
             "Accept: text/plain;version=0.0.4, */*;q=0.5\r\n"

@@ -39,7 +39,7 @@ SOURCE = "metrics-data-source"
 EXTRACTOR = "core-metrics-extractor"
 TIMEOUT_SECONDS = 1.0
 """For one page, connection included."""
-SILENT_FAILURES = 3
+FAILURES_TOLD = 3
 """In a row before the log speaks of it; every one is counted."""
 MOST_NAMES_NOTED = 100
 
@@ -82,8 +82,8 @@ class _Followed:
     """Our own counts for it when it was last scraped."""
     place: tuple[str, int] | None = None
     client: PageClient | None = None
-    missing: tuple[str, ...] = ()
-    """Signals its last page lacked."""
+    told_missing: set[tuple[str, ...]] = field(default_factory=set)
+    """What its pages lacked, as far as the log has said so."""
 
 
 class Scraper:
@@ -179,7 +179,7 @@ class Scraper:
                 log.exception("scraping %s failed inside the gateway", endpoint.id)
             failure = ScrapeFailed(Reason.INTERNAL, repr(error))
         self._counts.scrape_failed(SOURCE, failure.reason.value)
-        if followed.plan.failures + 1 == SILENT_FAILURES:
+        if followed.plan.failures + 1 == FAILURES_TOLD:
             log.warning("metrics of %s do not come: %s", endpoint.id, failure)
         return Result(ok=False)
 
@@ -195,19 +195,22 @@ class Scraper:
     def _read(
         self, endpoint: Endpoint, followed: _Followed, page: bytes, asked_at: float
     ) -> Result:
-        if followed.plan.failures >= SILENT_FAILURES:
-            log.info("metrics of %s come again", endpoint.id)
         engine = self._engines.choose(endpoint.labels)
         self._note_unknown(endpoint, engine)
         load = engine.extract(page)
+        if followed.plan.failures >= FAILURES_TOLD and not load.silent:
+            log.info("metrics of %s come again", endpoint.id)
         missing = engine.missing(load)
         if missing:
             self._counts.extract_failed(SOURCE, EXTRACTOR)
-        if missing != followed.missing:
-            followed.missing = missing
-            log.warning(
-                "metrics of %s as %s: missing %s", endpoint.id, engine.name, missing or "nothing"
-            )
+            if missing not in followed.told_missing:
+                followed.told_missing.add(missing)
+                log.warning(
+                    "metrics of %s, read as %s, lack %s",
+                    endpoint.id,
+                    engine.name,
+                    ", ".join(missing),
+                )
         moved = self._store.observed(endpoint, load, asked_at)
         inflight = _inflight(self._store.columns, endpoint.slot)
         active = inflight[0] > 0 or inflight != followed.inflight

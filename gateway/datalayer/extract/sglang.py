@@ -32,16 +32,15 @@ def reporting_ranks(series: Sequence[Sample]) -> Sequence[Sample]:
     """
     if len(series) < 2:
         return series
-    first: dict[tuple[str, str, str], tuple[tuple[int, int], Sample]] = {}
+    first: dict[tuple[str, ...], tuple[tuple[int, int], Sample]] = {}
     for sample in series:
         labels = sample.labels
         if labels.get("priority"):
             continue
         replica = tuple(labels.get(name, "") for name in ("model_name", "engine_type", "dp_rank"))
-        rank = (_rank(labels.get("pp_rank", "")), _rank(labels.get("tp_rank", "")))
-        key = (replica[0], replica[1], replica[2])
-        if key not in first or rank < first[key][0]:
-            first[key] = (rank, sample)
+        rank = _rank(labels.get("pp_rank", "")), _rank(labels.get("tp_rank", ""))
+        if replica not in first or rank < first[replica][0]:
+            first[replica] = rank, sample
     return [sample for _, sample in first.values()]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.datalayer.file_discovery import SETTLE_SECONDS, FileDiscovery
+from gateway.datalayer.file_discovery import FileDiscovery
 from gateway.datalayer.store import Datastore
 from loadstar.config.errors import ConfigError
 
@@ -46,10 +46,14 @@ class Reloads:
 
 
 @asynccontextmanager
-async def following(path: Path, *, watch: bool = True) -> AsyncIterator[tuple[Datastore, Reloads]]:
+async def following(
+    path: Path, *, watch: bool = True, settle_seconds: float = 0.02
+) -> AsyncIterator[tuple[Datastore, Reloads]]:
     """A store that follows ``path``, looking fifty times a second."""
     store, counts = Datastore(), Reloads()
-    discovery = FileDiscovery(path, watch=watch, poll_seconds=0.02, counts=counts)
+    discovery = FileDiscovery(
+        path, watch=watch, poll_seconds=0.02, settle_seconds=settle_seconds, counts=counts
+    )
     await discovery.load(store)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(discovery.run(store))
@@ -183,7 +187,7 @@ async def test_a_bad_file_changes_nothing(
     async with following(path) as (store, counts):
         await asyncio.to_thread(replaced, path, content)
         await until(lambda: counts.refused == 1)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         assert members(store) == ["a"]
         assert counts.refused == 1
         assert caplog.text.count("endpoints as they were") == 1
@@ -197,7 +201,7 @@ async def test_a_file_that_is_gone_changes_nothing(
     async with following(path) as (store, counts):
         await asyncio.to_thread(path.unlink)
         await until(lambda: counts.refused == 1)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         assert members(store) == ["a"]
         assert caplog.text.count("No such file") == 1
         await asyncio.to_thread(path.write_text, text("b"))
@@ -208,14 +212,14 @@ async def test_half_a_file_is_not_taken_for_a_whole(path: Path) -> None:
     """The first half of a list of endpoints is a list of endpoints."""
     lines = [f'- {{name: n{i}, address: 10.0.1.{i}, port: "8000"}}\n' for i in range(50)]
     seen: set[int] = set()
-    async with following(path) as (store, counts):
+    async with following(path, settle_seconds=0.5) as (store, counts):
         store.on_joined(lambda _: seen.add(len(store.state.endpoints)))
         file = await asyncio.to_thread(path.open, "w")
         await asyncio.to_thread(file.write, "endpoints:\n")
         for line in lines:
             await asyncio.to_thread(file.write, line)
             await asyncio.to_thread(file.flush)
-            await asyncio.sleep(SETTLE_SECONDS / 20)
+            await asyncio.sleep(0.002)
         await asyncio.to_thread(file.close)
         await until(lambda: len(members(store)) == 50)
     assert seen == {50}
@@ -225,6 +229,6 @@ async def test_half_a_file_is_not_taken_for_a_whole(path: Path) -> None:
 async def test_without_watch_the_file_is_read_once(path: Path) -> None:
     async with following(path, watch=False) as (store, counts):
         await asyncio.to_thread(replaced, path, text("b"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.15)
         assert members(store) == ["a"]
         assert counts.taken == 0

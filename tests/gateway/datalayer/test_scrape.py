@@ -84,6 +84,11 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+async def until_pages(tally: Tally, more: int) -> None:
+    wanted = tally.pages + more
+    await until(lambda: tally.pages >= wanted)
+
+
 def member(store: Datastore, name: str) -> Endpoint:
     found = store.endpoint("default", name)
     assert found is not None
@@ -260,6 +265,23 @@ async def test_the_log_speaks_of_a_dead_server_once_and_of_its_return(
         "metrics of default/a do not come: status: answered 500",
         "metrics of default/a come again",
     ]
+
+
+async def test_the_log_says_once_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.datalayer.scrape")
+    async with (
+        ModelServer(b"no metrics") as server,
+        scraping(spec("a", server)) as (store, tally),
+    ):
+        for page in (b"no metrics", load_page(1), b"vllm:num_requests_waiting 2\n") * 2:
+            server.page = page
+            await until_pages(tally, 2)
+        assert waiting(store, "a") == 2
+    assert [record.getMessage() for record in caplog.records if "lack" in record.getMessage()] == [
+        "metrics of default/a, read as vllm, lack waiting, running, kv_used",
+        "metrics of default/a, read as vllm, lack running, kv_used",
+    ]
+    assert caplog.text.count("come again") <= 2
 
 
 async def test_a_resting_endpoint_is_asked_again_when_a_request_goes_there() -> None:
