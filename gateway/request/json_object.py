@@ -13,7 +13,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from gateway.request.json_escape import hex_digit, short_escape
+from gateway.request.json_token import (
+    CONTROL,
+    ENDED,
+    ESCAPE,
+    OK,
+    VALUE,
+    hex_digit,
+    literal_end,
+    short_escape,
+    string_end,
+)
 from loadstar.arrays import Bytes, Ints, kernel
 
 MAX_DEPTH = 10_000
@@ -22,30 +32,20 @@ MAX_DEPTH = 10_000
 _ABSENT = -1
 _UNFINISHED = -2
 
-# What went wrong; the words are in _PROBLEMS.
-_OK = 0
-_ENDED = 1
-_NOT_OBJECT = 2
-_KEY = 3
-_COLON = 4
-_VALUE = 5
-_COMMA = 6
-_TRAILING = 7
-_CONTROL = 8
-_ESCAPE = 9
-_DEEP = 10
+# What went wrong beyond single tokens.
+_NOT_OBJECT, _KEY, _COLON, _COMMA, _TRAILING, _DEEP = range(10, 16)
 
 _PROBLEMS: Mapping[int, str] = MappingProxyType(
     {
         _NOT_OBJECT: "a JSON object must begin here",
         _KEY: "a key in double quotes must stand here",
         _COLON: "a ':' must follow the key",
-        _VALUE: "a JSON value must stand here",
+        VALUE: "a JSON value must stand here",
         _COMMA: "a ',' or the closing bracket must follow the value",
         _TRAILING: "nothing may follow the object",
-        _CONTROL: "a control character in a string must be escaped",
-        _ESCAPE: "this is no JSON escape",
-        _DEEP: f"nesting may be {MAX_DEPTH} levels deep",
+        CONTROL: "a control character in a string must be escaped",
+        ESCAPE: "this is no JSON escape",
+        _DEEP: f"nesting may be at most {MAX_DEPTH} levels deep",
     }
 )
 
@@ -54,9 +54,7 @@ _TOP, _FIRST_KEY, _NEXT_KEY, _A_COLON, _FIRST_ITEM, _A_VALUE, _AFTER_VALUE, _NOT
 
 _QUOTE, _BACKSLASH, _COMMA_SIGN, _COLON_SIGN = 0x22, 0x5C, 0x2C, 0x3A
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = 0x7B, 0x7D, 0x5B, 0x5D
-_TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
 _SPACE = (0x20, 0x0A, 0x0D, 0x09)
-_STRIDE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Keys:
 def top_level(text: bytes, keys: Keys) -> TopLevel:
     """Where ``keys`` stand in ``text``, and whether it is a JSON object. A UTF-8 BOM is skipped."""
     start = 3 if text.startswith(b"\xef\xbb\xbf") else 0
-    spans = np.full((len(keys.names), 2), _ABSENT, np.int64)
+    spans: Ints = np.empty((len(keys.names), 2), np.int64)
     code, at = _scan(np.frombuffer(text, np.uint8), start, keys.joined, keys.ends, spans)
     values: dict[str, tuple[int, int]] = {}
     unfinished: dict[str, int] = {}
@@ -106,20 +104,21 @@ def top_level(text: bytes, keys: Keys) -> TopLevel:
             unfinished[name] = begin
         elif end != _ABSENT:
             values[name] = (begin, end)
-    if code == _OK:
+    if code == OK:
         problem = None
-    elif code == _ENDED:
+    elif code == ENDED:
         problem = Problem(
             at, "it ends before the object is closed" if at > start else "it is empty"
         )
     else:
         problem = Problem(at, _PROBLEMS[code])
-    return TopLevel(values, unfinished, problem, code == _ENDED)
+    return TopLevel(values, unfinished, problem, code == ENDED)
 
 
 @kernel
 def _scan(text: Bytes, start: int, names: Bytes, ends: Ints, spans: Ints) -> tuple[int, int]:
     """Fill ``spans`` for the keys in ``names``; (what went wrong, where)."""
+    spans[:] = _ABSENT
     size = text.size
     open_brackets = np.empty(MAX_DEPTH, np.uint8)
     depth = 0
@@ -151,8 +150,8 @@ def _scan(text: Bytes, start: int, names: Bytes, ends: Ints, spans: Ints) -> tup
             if c != _QUOTE:
                 return _KEY, i
             key = i + 1
-            code, i = _string(text, i)
-            if code != _OK:
+            code, i = string_end(text, i)
+            if code != OK:
                 return code, i
             if depth == 1:
                 member = _which(text, key, i - 1, names, ends)
@@ -178,104 +177,15 @@ def _scan(text: Bytes, start: int, names: Bytes, ends: Ints, spans: Ints) -> tup
                 want = _FIRST_KEY if c == _OPEN_OBJECT else _FIRST_ITEM
                 i += 1
                 continue
-            code, i = _string(text, i) if c == _QUOTE else _literal(text, i)
-            if code != _OK:
+            code, i = string_end(text, i) if c == _QUOTE else literal_end(text, i)
+            if code != OK:
                 return code, i
             want = _AFTER_VALUE
             if depth == 1 and member >= 0:
                 spans[member, 1] = i
     if want == _NOTHING:
-        return _OK, i
-    return _ENDED, size
-
-
-@kernel
-def _string(text: Bytes, opening: int) -> tuple[int, int]:
-    """(what went wrong, where) or (_OK, the end after the closing quote)."""
-    size = text.size
-    i = opening + 1
-    while i < size:
-        while i + _STRIDE <= size:
-            special = False
-            for k in range(_STRIDE):  # no early exit: this becomes a few vector instructions
-                c = text[i + k]
-                special |= (c == _QUOTE) | (c == _BACKSLASH) | (c < 0x20)
-            if special:
-                break
-            i += _STRIDE
-        while i < size and text[i] != _QUOTE and text[i] != _BACKSLASH and text[i] >= 0x20:
-            i += 1
-        if i == size:
-            break
-        if text[i] == _QUOTE:
-            return _OK, i + 1
-        if text[i] != _BACKSLASH:
-            return _CONTROL, i
-        if i + 1 == size:
-            break
-        c = text[i + 1]
-        i += 2
-        if c == 0x75:  # u
-            for _ in range(4):
-                if i == size:
-                    return _ENDED, size
-                if hex_digit(text[i]) < 0:
-                    return _ESCAPE, i
-                i += 1
-        elif short_escape(c) < 0:
-            return _ESCAPE, i - 1
-    return _ENDED, size
-
-
-@kernel
-def _literal(text: Bytes, start: int) -> tuple[int, int]:
-    """A number, true, false or null. One that touches the end of the text may not be whole."""
-    size = text.size
-    c = text[start]
-    if c == 0x2D or 0x30 <= c <= 0x39:
-        return _number(text, start)
-    word = _TRUE if c == 0x74 else _FALSE if c == 0x66 else _NULL
-    for k in range(len(word)):
-        if start + k == size:
-            return _ENDED, size
-        if text[start + k] != word[k]:
-            return _VALUE, start
-    return _OK, start + len(word)
-
-
-@kernel
-def _number(text: Bytes, start: int) -> tuple[int, int]:
-    size = text.size
-    i = start
-    if text[i] == 0x2D:
-        i += 1
-    digits = i
-    i = _skip_digits(text, i)
-    if i < size and (i == digits or (text[digits] == 0x30 and i > digits + 1)):
-        return _VALUE, start
-    if i < size and text[i] == 0x2E:
-        digits = i + 1
-        i = _skip_digits(text, digits)
-        if i < size and i == digits:
-            return _VALUE, start
-    if i < size and (text[i] == 0x65 or text[i] == 0x45):
-        i += 1
-        if i < size and (text[i] == 0x2B or text[i] == 0x2D):
-            i += 1
-        digits = i
-        i = _skip_digits(text, digits)
-        if i < size and i == digits:
-            return _VALUE, start
-    if i == size:
-        return _ENDED, size
-    return _OK, i
-
-
-@kernel
-def _skip_digits(text: Bytes, i: int) -> int:
-    while i < text.size and 0x30 <= text[i] <= 0x39:
-        i += 1
-    return i
+        return OK, i
+    return ENDED, size
 
 
 @kernel

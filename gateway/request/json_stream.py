@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.request.json_escape import hex_digit, short_escape
+from gateway.request.json_token import hex_digit, short_escape, text_end
 from loadstar.arrays import Bytes, Ints, kernel
 
 BEGIN: Final = 0
@@ -57,7 +57,6 @@ _NO_LETTER, _NOT_A_LETTER = -2, -1
 
 _OTHER, _SPACE, _A_QUOTE, _OPENING, _CLOSING, _A_COLON_SIGN, _A_COMMA_SIGN = range(7)
 _BEGINS_VALUE = (_OTHER, _A_QUOTE, _OPENING)
-_STRIDE = 32
 
 
 def _kinds() -> Bytes:
@@ -153,7 +152,7 @@ def _read(text: Bytes, start: int, names: Bytes, registers: Ints) -> tuple[int, 
                         watched = 0
                 token = _NO_TOKEN
             elif token == _STRING and escape == 0 and c != _BACKSLASH:
-                i = _skip_text(text, i)
+                i = text_end(text, i + 1) - 1  # this byte passes, even if JSON forbids it here
             else:
                 escape, code, letter = _step_in_string(c, escape, code)
                 if token == _KEY and letter != _NO_LETTER:
@@ -251,22 +250,3 @@ def _step_in_string(c: int, escape: int, code: int) -> tuple[int, int, int]:
         return 0, 0, _NOT_A_LETTER
     code = code * 16 + digit
     return (0, 0, code) if escape == 5 else (escape + 1, code, _NO_LETTER)
-
-
-@kernel
-def _skip_text(text: Bytes, i: int) -> int:
-    """The last byte of the plain text that begins at ``i``."""
-    while i + _STRIDE < text.size:
-        special = False
-        for k in range(1, _STRIDE + 1):  # no early exit: this becomes a few vector instructions
-            c = text[i + k]
-            special |= (c == _QUOTE) | (c == _BACKSLASH) | (c < 0x20)
-        if special:
-            break
-        i += _STRIDE
-    while i + 1 < text.size:
-        c = text[i + 1]
-        if c in (_QUOTE, _BACKSLASH) or c < 0x20:
-            break
-        i += 1
-    return i

@@ -7,11 +7,10 @@ piece of the response body, when the request's model was rewritten.
 
 from __future__ import annotations
 
+from gateway.request.carrier import carrier_of
 from gateway.request.json_stream import BEGIN, END, ValueWatch
 from gateway.request.json_text import Agreement, Spelling, quoted
 from gateway.request.model import Dialect
-
-_PARENT = {Dialect.RESPONSES: "response", Dialect.ANTHROPIC: "message"}
 
 
 class ModelRenamer:
@@ -23,7 +22,7 @@ class ModelRenamer:
     __slots__ = ("_held", "_new", "_old", "_open", "_watch")
 
     def __init__(self, dialect: Dialect, event_stream: bool, old: str, new: str) -> None:
-        self._watch = ValueWatch("model", _PARENT.get(dialect, ""), event_stream)
+        self._watch = ValueWatch("model", carrier_of(dialect), event_stream)
         self._old = Spelling(old)
         self._new = quoted(new)
         self._open = False  # a value has begun that may be the old name

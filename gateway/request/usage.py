@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import orjson
 
+from gateway.request.carrier import carrier_of
 from gateway.request.json_stream import BEGIN, END, RESUME, ValueWatch
 from gateway.request.model import Dialect, Usage
 
@@ -16,8 +17,6 @@ _LONGEST_USAGE = 65_536
 _MOST_TOKENS = 2**53
 """A count that JSON readers agree on; more is nonsense."""
 
-_PARENT = {Dialect.RESPONSES: "response", Dialect.ANTHROPIC: "message"}
-"""Where else than at the top usage stands: in an event about a whole response or message."""
 _COUNTS = ("prompt_tokens", "input_tokens", "completion_tokens", "output_tokens")
 _ANTHROPIC_COUNTS = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
@@ -31,7 +30,7 @@ class UsageReader:
     def __init__(self, dialect: Dialect, event_stream: bool) -> None:
         self._anthropic = dialect is Dialect.ANTHROPIC
         self._event_stream = event_stream
-        self._watch = ValueWatch("usage", _PARENT.get(dialect, ""), event_stream)
+        self._watch = ValueWatch("usage", carrier_of(dialect), event_stream)
         self._kept = b""  # a usage object as far as it has come
         self._inside = False  # the next byte belongs to it
         self._said: dict[str, int] = {}

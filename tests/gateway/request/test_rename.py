@@ -25,6 +25,12 @@ def renamed(
             Dialect.CHAT, b'{"mod\\u0065l":"big-v2"}', b'{"mod\\u0065l":"big"}', id="escaped key"
         ),
         pytest.param(
+            Dialect.CHAT,
+            b'{"a":"x\n\x00y","model":"big-v2"}',
+            b'{"a":"x\n\x00y","model":"big"}',
+            id="after control characters that JSON forbids",
+        ),
+        pytest.param(
             Dialect.RESPONSES,
             b'{"type":"x","response":{"model":"big-v2"},"model":"big-v2"}',
             b'{"type":"x","response":{"model":"big"},"model":"big"}',
