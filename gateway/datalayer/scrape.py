@@ -147,7 +147,8 @@ class Scraper:
         followed = self._by_slot[endpoint.slot] = _Followed(begin(self._pace))
         self._asked_per_second += 1 / followed.plan.interval
         try:
-            await followed.alarm.sleep(first_delay(self._pace, len(self._by_slot), self._rng))
+            pool_size = len(self._store.state.endpoints)
+            await followed.alarm.sleep(first_delay(self._pace, pool_size, self._rng))
             while (current := self._store.endpoint(endpoint.namespace, endpoint.name)) is not None:
                 result = await self._scrape(current, followed)
                 self._asked_per_second -= 1 / followed.plan.interval

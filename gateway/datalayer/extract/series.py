@@ -19,6 +19,7 @@ Choose: TypeAlias = Callable[[Sequence[Sample]], Sequence[Sample]]
 
 # Shares are quotients of floats: a full cache may read 1.0000000000000002.
 _ROUNDING = 1e-6
+_MOST_DIGITS = 15
 
 
 def every(series: Sequence[Sample]) -> Sequence[Sample]:
@@ -109,7 +110,9 @@ def _is_count(value: float) -> bool:
 
 def _size(text: str) -> float | None:
     """A whole number above zero; vLLM writes ``None`` before it knows."""
-    return float(text) if text.isascii() and text.isdigit() and 0 < int(text) < 2**53 else None
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        return None
+    return float(text) or None
 
 
 def _names(listed: str) -> frozenset[str]:

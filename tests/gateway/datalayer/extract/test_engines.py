@@ -127,7 +127,7 @@ def test_a_share_stays_between_none_and_all(value: str, share: float | None) -> 
     assert BUILT_IN["vllm"].extract(text.encode()).kv_used == share
 
 
-@pytest.mark.parametrize("blocks", ["None", "0", "-5", "1e9999", "", "12.5", "9" * 400])
+@pytest.mark.parametrize("blocks", ["None", "0", "-5", "1e9999", "", "12.5", "9" * 5000])
 def test_a_cache_size_that_makes_no_sense_is_unknown(blocks: str) -> None:
     text = f'vllm:cache_config_info{{block_size="16",num_gpu_blocks="{blocks}"}} 1\n'
     load = BUILT_IN["vllm"].extract(text.encode())
