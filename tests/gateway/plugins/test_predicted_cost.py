@@ -11,7 +11,7 @@ from gateway.plugins.scorers.predicted_cost import PredictedCost, PredictedCostP
 from gateway.scheduling.types import Cycle, Decision
 from tests.builders import NOW, candidates, cycle, pool, prefix_match, request
 
-A, B, T, C, D, CHUNK = 25e-6, 1.3e-9, 7e-3, 10e-6, 48e-9, 8192
+A, B, T, CHUNK = 50e-6, 2.5e-9, 10e-3, 4096
 """The default coefficients, as in the scorer's formula."""
 
 
@@ -87,7 +87,7 @@ def test_what_is_not_known_costs_nothing_and_breaks_nothing() -> None:
 
 
 def test_a_hot_prefix_stays_until_waiting_costs_more_than_computing() -> None:
-    """4000 tokens take 0.11 s: worth a queue of 3000 tokens (0.075 s), not one of 6000."""
+    """4000 tokens take 0.22 s: worth a queue of 3000 tokens (0.15 s), not one of 6000."""
     near = pool(inflight_prefill=[3000, 0], kv_blocks=100_000)
     far = pool(inflight_prefill=[6000, 0], kv_blocks=100_000)
     home_near, other_near = scores(near, matched=[250, 0])
