@@ -35,22 +35,22 @@ from gateway.datalayer.store import Datastore
 from gateway.director import Director, Settings
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.conduct import Director as AnyDirector
-from gateway.extproc.grpcio import ExternalProcessor, server
 from gateway.extproc.session import Limits
 from gateway.extproc.streams import Streams
 from gateway.extproc.warm import warm
 from gateway.metrics import Metrics
 from gateway.plugins.load import load
 from gateway.scheduling.plugin_type import Settings as PluginSettings
-from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers, credentials
+from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers
 from gateway.serving.drain import StopSignals, drained
-from gateway.serving.health import Health, Readiness, add_health, health_server
+from gateway.serving.health import Health, Readiness, health_server
 from gateway.serving.listen import listen, serving, shown
 from gateway.serving.measured import MeasuredPolicy
 from gateway.serving.pages import config_page, endpoints_page
 from gateway.serving.policy_file import PolicyFile
 from gateway.serving.pool_gauges import PoolGauges
 from gateway.serving.traced import TracedDirector
+from gateway.serving.transports import Hosted, transport
 from loadstar import tls
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
@@ -85,7 +85,8 @@ class Gateway:
     admin: web.Application
     admin_tls: ssl.SSLContext | None
     streams: Streams
-    processor: ExternalProcessor
+    hosted: Hosted
+    health: Health
     readiness: Readiness
 
     async def serve(self, signals: StopSignals) -> bool:
@@ -95,23 +96,15 @@ class Gateway:
         """
         flags, host = self.flags, self.flags.bind_address
         await self.discovery.load(self.store)
-        health = Health(self.readiness)
-        ext_proc = server(
-            self.processor,
-            max_receive_bytes=flags.max_receive_bytes,
-            max_send_bytes=flags.max_send_bytes,
-        )
-        if flags.health_checking:
-            add_health(ext_proc, health)
-        probes = health_server(health)
-        grpc_port = listen(ext_proc, "grpc-port", host, flags.grpc_port, self._credentials())
+        ext_proc = transport(flags, self.hosted, self.certificate)
+        probes = health_server(self.health)
+        grpc_port = await ext_proc.start()
         health_port = listen(probes, "grpc-health-port", host, flags.grpc_health_port, None)
         async with (
             serving(self.admin, "metrics-port", host, flags.metrics_port, self.admin_tls) as admin,
             asyncio.TaskGroup() as tasks,
         ):
             followers = [tasks.create_task(run, name=name) for name, run in self._followers()]
-            await ext_proc.start()
             await probes.start()
             self.readiness.started = True
             settle()
@@ -136,12 +129,6 @@ class Gateway:
             for task in followers:
                 task.cancel()
         return clean
-
-    def _credentials(self) -> Any | None:
-        pair = self.certificate
-        if pair is None:
-            return None
-        return credentials(lambda: pair.current, reloads=self.flags.enable_cert_reload)
 
     def _followers(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         """What runs beside the servers until the end: name and task."""
@@ -224,15 +211,17 @@ def build(
     )
     warm(clock)
     streams = Streams(clock)
-    processor = ExternalProcessor(
-        lambda: Conductor(director, clock, limits, partial(request_id, rng)),
-        streams,
-        clock,
-        metrics if flags.enable_grpc_stream_metrics else None,
+    readiness = Readiness(lambda: store.synced)
+    health = Health(readiness)
+    hosted = Hosted(
+        new_conductor=lambda: Conductor(director, clock, limits, partial(request_id, rng)),
+        streams=streams,
+        clock=clock,
+        watcher=metrics if flags.enable_grpc_stream_metrics else None,
+        health=health if flags.health_checking else None,
     )
 
     # What others may see of it.
-    readiness = Readiness(lambda: store.synced)
     metrics.add(PoolGauges(flags.pool_name or POOL_NAME, lambda: store.state, clock))
     guard = _guard(flags)
     log.info("metrics and debug pages: %s", guard)
@@ -258,7 +247,8 @@ def build(
         admin=admin,
         admin_tls=_admin_tls(flags),
         streams=streams,
-        processor=processor,
+        hosted=hosted,
+        health=health,
         readiness=readiness,
     )
 

@@ -140,7 +140,12 @@ class ReloadingPair:
         self._changes = Changes(Path(directory, name) for name in ("tls.crt", "tls.key"))
         self._on_reload = on_reload
         self._same_kind = same_kind
+        self._on_renewal: list[Callable[[KeyPair], None]] = []
         self.current = first
+
+    def on_renewal(self, use: Callable[[KeyPair], None]) -> None:
+        """Call ``use`` with each new pair, on the loop that runs ``run``."""
+        self._on_renewal.append(use)
 
     async def run(self) -> None:
         """Take changes as they come, until cancelled."""
@@ -153,6 +158,12 @@ class ReloadingPair:
         if await self._changes.look():
             await self._take()
 
+    def renew(self, pair: KeyPair) -> None:
+        """Serve ``pair`` from now on."""
+        self.current = pair
+        for use in self._on_renewal:
+            use(pair)
+
     async def _take(self) -> None:
         try:
             pair = await asyncio.to_thread(load, self._directory)
@@ -163,7 +174,7 @@ class ReloadingPair:
             log.error("certificate not renewed, the last good one stays: %s", error)
             return
         if pair != self.current:
-            self.current = pair
+            self.renew(pair)
             self._on_reload(True)
             log.info("certificate renewed, valid until %s", pair.not_after.isoformat())
 

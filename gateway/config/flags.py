@@ -63,7 +63,11 @@ class Flags:
         "Address that every port listens on; empty is all addresses, IPv6 included.",
     )
     transport: str = flag(
-        "grpcio", one_of("grpcio"), SERVING, "What hosts the ext_proc stream.", placeholder="grpcio"
+        "wire",
+        one_of("wire", "grpcio"),
+        SERVING,
+        "What hosts the ext_proc stream: our own HTTP/2 (the cheapest), or gRPC's library.",
+        placeholder="wire|grpcio",
     )
     drain_timeout: float = flag(
         30.0,

@@ -103,6 +103,17 @@ class Conductor:
             return self._recover(told)
         return answers
 
+    def refuse(self, refusal: Refusal) -> list[ProcessingResponse]:
+        """What to send to Envoy because its host cannot take the request. Raises nothing."""
+        answers: list[ProcessingResponse] = []
+        if not self.done:
+            try:
+                self._tell(Refused(refusal), answers)
+            except Exception as broken:  # The rim, as above.
+                self._complain(broken)
+                return self._recover([])
+        return answers
+
     def close(self, ending: Ending) -> None:
         """The stream has ended. Gives back what is still taken; more calls do nothing.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -20,7 +20,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.message import DecodeError
 
 from gateway.extproc.conduct import Conductor
-from gateway.extproc.streams import Streams
+from gateway.extproc.streams import Streams, Watcher
 from gateway.request.model import Ending
 from loadstar.clock import Clock
 
@@ -37,14 +37,6 @@ PING_SECONDS = 5
 Envoy's connection_keepalive is often ten seconds."""
 MAX_STREAMS = 65_536
 """Streams of one connection: one is one HTTP request, and a long answer keeps it open."""
-
-
-class Watcher(Protocol):
-    """Who is told of streams, if anybody is (``--enable-grpc-stream-metrics``)."""
-
-    def stream_opened(self) -> None: ...
-
-    def stream_closed(self, code: str, seconds: float) -> None: ...
 
 
 class ExternalProcessor:

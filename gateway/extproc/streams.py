@@ -5,7 +5,17 @@ Shared by the hosts, which count, and by the drain, which waits. No IO.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from loadstar.clock import Clock
+
+
+class Watcher(Protocol):
+    """Who is told of streams, if anybody is (``--enable-grpc-stream-metrics``)."""
+
+    def stream_opened(self) -> None: ...
+
+    def stream_closed(self, code: str, seconds: float) -> None: ...
 
 
 class Streams:

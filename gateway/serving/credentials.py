@@ -1,4 +1,4 @@
-"""A key pair and the TLS flags -> grpcio server credentials.
+"""A key pair and the TLS flags -> what each transport serves TLS with.
 
 grpcio reads its TLS 1.2 cipher suites from the environment, once, and has no setting for a lowest
 version. TLS 1.3 alone is had by offering only TLS 1.2 suites that the key cannot sign for, so that
@@ -7,13 +7,14 @@ no 1.2 handshake succeeds; ``main`` puts ``ciphers`` into the environment before
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import grpc
 
-from loadstar.tls import KeyPair
+from loadstar.tls import KeyPair, ReloadingPair, server_context, use
 
 CIPHERS_VARIABLE = "GRPC_SSL_CIPHER_SUITES"
 
@@ -53,6 +54,24 @@ def ciphers(min_version: str, suites: Sequence[str], *, elliptic: bool) -> str |
     if not any(f"_{kind}_" in suite for suite in wanted):
         raise ValueError(f"none of them can be served with the {kind} key")
     return ":".join(SUITES[suite] for suite in wanted)
+
+
+def wire_context(
+    certificate: ReloadingPair, min_version: str, suites: Sequence[str]
+) -> ssl.SSLContext:
+    """The wire transport's TLS: HTTP/2 by ALPN, the pair renewed from the next handshake on.
+
+    Raises ValueError as ``ciphers`` does.
+    """
+    pair = certificate.current
+    context = server_context(pair, alpn=("h2",))
+    wanted = ciphers("", suites, elliptic=pair.elliptic)
+    if wanted is not None:
+        context.set_ciphers(wanted)
+    if min_version == "VersionTLS13":
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+    certificate.on_renewal(lambda renewed: use(context, renewed))
+    return context
 
 
 def credentials(pair: Callable[[], KeyPair], *, reloads: bool) -> Any:

@@ -22,6 +22,7 @@ class Echo:
     """A call that answers each message with itself."""
 
     done = False
+    status = 0
 
     def message(self, payload: bytes) -> Sequence[bytes]:
         return [payload]

@@ -96,7 +96,7 @@ def test_flags_are_read_as_pflag_reads_them(argv: list[str], changed: dict[str, 
         pytest.param(["--drain-timeout=-1s"], "--drain-timeout: '-1s' is negative", id="negative"),
         pytest.param(
             ["--transport=grpc"],
-            "--transport: 'grpc' is not one of grpcio, did you mean grpcio?",
+            "--transport: 'grpc' is not one of wire, grpcio, did you mean grpcio?",
             id="no such choice",
         ),
         pytest.param(

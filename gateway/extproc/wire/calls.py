@@ -13,7 +13,12 @@ class Call(Protocol):
 
     @property
     def done(self) -> bool:
-        """The call has said all: end the stream with OK."""
+        """The call has said all: end the stream with ``status``."""
+        ...
+
+    @property
+    def status(self) -> int:
+        """The gRPC status to end with; 0 is OK."""
         ...
 
     def message(self, payload: bytes) -> Sequence[bytes]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class WireLimits:
     """Bounds of one connection; the defaults fit an Envoy that multiplexes thousands of streams."""
 
+    max_connections: int = 1024
+    """Of the whole server; an Envoy keeps one for each of its threads."""
     max_streams: int = 4096
     """Announced as MAX_CONCURRENT_STREAMS; one more is refused, not queued."""
     max_frame_bytes: int = 16_384

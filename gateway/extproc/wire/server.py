@@ -7,9 +7,8 @@ synchronous, so there is no task per stream and nothing to cancel.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import cast
 
@@ -43,6 +42,9 @@ class _Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio.Transport, but behave as one.
         self._transport = cast("asyncio.Transport", transport)
+        if len(self._server.peers) >= self._server.limits.max_connections:
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._server.peers.add(self)
         self._flush()
@@ -90,10 +92,6 @@ class _Peer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    @property
-    def streams(self) -> int:
-        return len(self._connection)
-
     # --- inside ---------------------------------------------------------------------------------
 
     def _flush(self) -> None:
@@ -103,7 +101,6 @@ class _Peer(asyncio.Protocol):
         out = self._connection.take()
         if out:
             transport.write(out)
-        self._server.noted()
         if self._connection.closing:
             transport.close()
 
@@ -143,7 +140,7 @@ class _Peer(asyncio.Protocol):
             self._end(stream_id, call)
 
     def _end(self, stream_id: int, call: Call) -> None:
-        self._connection.finish(stream_id)
+        self._connection.finish(stream_id, call.status)
         self._calls.pop(stream_id, None)
         call.close(Ending.COMPLETE)
 
@@ -160,7 +157,7 @@ class _Peer(asyncio.Protocol):
 
 
 class WireServer:
-    """Listens, ticks, drains. ``async with`` starts and stops it."""
+    """Listens, ticks, stops. ``async with`` starts and stops it."""
 
     def __init__(
         self,
@@ -168,10 +165,10 @@ class WireServer:
         open_call: OpenCall,
         clock: Clock,
         limits: WireLimits,
-        host: str = "::",
+        host: str | None = None,
         port: int = 9002,
         unix_path: str | None = None,
-        ssl_context: Callable[[], ssl.SSLContext] | None = None,
+        tls: ssl.SSLContext | None = None,
         reuse_port: bool = False,
     ) -> None:
         self.open_call = open_call
@@ -181,11 +178,10 @@ class WireServer:
         self._host = host
         self._port = port
         self._unix_path = unix_path
-        self._ssl_context = ssl_context
+        self._tls = tls
         self._reuse_port = reuse_port
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None
-        self._idle: asyncio.Event | None = None
 
     @property
     def port(self) -> int:
@@ -194,28 +190,8 @@ class WireServer:
             raise RuntimeError("the server is not started")
         return int(self._server.sockets[0].getsockname()[1])
 
-    @property
-    def streams(self) -> int:
-        """Open streams over all connections."""
-        return sum(peer.streams for peer in self.peers)
-
     async def __aenter__(self) -> WireServer:
-        loop = asyncio.get_running_loop()
-        context = self._ssl_context() if self._ssl_context is not None else None
-        if self._unix_path is not None:
-            self._server = await loop.create_unix_server(
-                self._peer, self._unix_path, ssl=context, backlog=LISTEN_BACKLOG
-            )
-        else:
-            self._server = await loop.create_server(
-                self._peer,
-                self._host,
-                self._port,
-                ssl=context,
-                reuse_port=self._reuse_port or None,
-                backlog=LISTEN_BACKLOG,
-            )
-        self._ticking = loop.call_later(TICK_SECONDS, self._tick)
+        await self.start()
         return self
 
     async def __aexit__(
@@ -224,35 +200,46 @@ class WireServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._ticking is not None:
-            self._ticking.cancel()
+        await self.stop(0.0)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        handshake = self.limits.handshake_seconds if self._tls is not None else None
+        if self._unix_path is not None:
+            self._server = await loop.create_unix_server(
+                self._peer,
+                self._unix_path,
+                ssl=self._tls,
+                ssl_handshake_timeout=handshake,
+                backlog=LISTEN_BACKLOG,
+            )
+        else:
+            self._server = await loop.create_server(
+                self._peer,
+                self._host,
+                self._port,
+                ssl=self._tls,
+                ssl_handshake_timeout=handshake,
+                reuse_port=self._reuse_port or None,
+                backlog=LISTEN_BACKLOG,
+            )
+        self._ticking = loop.call_later(TICK_SECONDS, self._tick)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take nothing new, let what is written leave, then end every stream and connection."""
         if self._server is not None:
             self._server.close()
+        for peer in list(self.peers):
+            peer.drain(final=False)
+        if grace_seconds and self.peers:
+            await asyncio.sleep(grace_seconds)
+        if self._ticking is not None:
+            self._ticking.cancel()
         for peer in list(self.peers):
             peer.shut()
         if self._server is not None:
             await self._server.wait_closed()
-
-    async def drain(self, deadline_seconds: float) -> bool:
-        """Stop taking connections, let streams end; True if all ended before the deadline."""
-        end = self.clock.now() + deadline_seconds
-        if self._server is not None:
-            self._server.close()
-        self._idle = asyncio.Event()
-        for peer in list(self.peers):
-            peer.drain(final=False)
-        self.noted()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(end - self.clock.now()):
-                await self._idle.wait()
-        for peer in list(self.peers):
-            peer.drain(final=True)
-        return self.streams == 0
-
-    def noted(self) -> None:
-        """A peer has acted; while draining, see whether it was the last stream."""
-        if self._idle is not None and not self.streams:
-            self._idle.set()
 
     def _peer(self) -> _Peer:
         return _Peer(self)

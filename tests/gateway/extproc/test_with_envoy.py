@@ -153,8 +153,7 @@ async def setting(
     app.router.add_route("*", "/{tail:.*}", model_server.answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
     wire = WireServer(
-        open_call=calls(new_conductor, None),
-        streams=Streams(clock),
+        open_call=calls(new_conductor, Streams(clock), clock),
         clock=clock,
         limits=WireLimits(),
         host=host,

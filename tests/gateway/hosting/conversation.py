@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 import grpc.aio
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
+from gateway.config.command_line import parse
 from gateway.errors import NoEndpoint
 from gateway.extproc.conduct import Conductor
-from gateway.extproc.grpcio import SERVICE, ExternalProcessor, Watcher, server
+from gateway.extproc.grpcio import SERVICE
 from gateway.extproc.session import Limits
-from gateway.extproc.streams import Streams
+from gateway.extproc.streams import Streams, Watcher
 from gateway.request.model import InferenceRequest, Outcome, Route
+from gateway.serving.transports import Hosted, Transport, transport
 from loadstar.clock import SystemClock
+from loadstar.tls import ReloadingPair
 
 DESTINATION = "10.0.0.1:8000"
 MIB = 1 << 20
@@ -54,7 +57,7 @@ class Host:
     """A running server, and what a test wants of it."""
 
     port: int
-    server: grpc.aio.Server
+    server: Transport
     streams: Streams
     director: Recorder
 
@@ -62,26 +65,30 @@ class Host:
 @contextlib.asynccontextmanager
 async def hosting(
     director: Recorder | None = None,
-    credentials: Any = None,
+    certificate: ReloadingPair | None = None,
     watcher: Watcher | None = None,
-    max_bytes: int = 68 * MIB,
+    kind: str = "wire",
+    reloads: bool = False,
+    flags: tuple[str, ...] = (),
 ) -> AsyncIterator[Host]:
-    """The real host on loopback, over TLS if there are ``credentials``."""
+    """The real host on loopback, over TLS if there is a ``certificate``."""
     director = Recorder() if director is None else director
     clock = SystemClock()
     streams = Streams(clock)
-    processor = ExternalProcessor(
-        lambda: Conductor(director, clock, Limits(), lambda: "generated-id"),
-        streams,
-        clock,
-        watcher,
+    settings, _ = parse(
+        [f"--transport={kind}", "--bind-address=127.0.0.1", "--grpc-port=0", *flags]
     )
-    made = server(processor, max_receive_bytes=max_bytes, max_send_bytes=max_bytes)
-    if credentials is None:
-        port = made.add_insecure_port("127.0.0.1:0")
-    else:
-        port = made.add_secure_port("127.0.0.1:0", credentials)
-    await made.start()
+    made = transport(
+        replace(settings, enable_cert_reload=reloads),
+        Hosted(
+            new_conductor=lambda: Conductor(director, clock, Limits(), lambda: "generated-id"),
+            streams=streams,
+            clock=clock,
+            watcher=watcher,
+        ),
+        certificate,
+    )
+    port = await made.start()
     try:
         yield Host(port, made, streams, director)
     finally:

@@ -14,10 +14,9 @@ from gateway.serving.credentials import (
     ONLY_ECDSA,
     ONLY_RSA,
     ciphers,
-    credentials,
 )
 from loadstar.clock import SystemClock
-from loadstar.tls import KeyPair, self_signed
+from loadstar.tls import KeyPair, ReloadingPair, self_signed
 from tests.gateway.hosting.conversation import hosting
 
 ECDSA_128 = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
@@ -80,30 +79,38 @@ def der(pair: KeyPair) -> bytes:
     return ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
 
 
-async def test_a_renewed_certificate_is_served_to_the_next_connection() -> None:
+KINDS = pytest.mark.parametrize("kind", ["wire", "grpcio"])
+
+
+def pair_holder(pair: KeyPair) -> ReloadingPair:
+    return ReloadingPair("", pair, lambda ok: None)
+
+
+@KINDS
+async def test_a_renewed_certificate_is_served_to_the_next_connection(kind: str) -> None:
     pairs = [self_signed(now()), self_signed(now())]
-    current = 0
-    async with hosting(credentials=credentials(lambda: pairs[current], reloads=True)) as host:
+    certificate = pair_holder(pairs[0])
+    async with hosting(certificate=certificate, kind=kind, reloads=True) as host:
         assert await served(host.port) == der(pairs[0])
-        current = 1
+        certificate.renew(pairs[1])
         assert await served(host.port) == der(pairs[1])
         assert await served(host.port) == der(pairs[1])
 
 
-async def test_without_reload_the_first_certificate_stays() -> None:
+@KINDS
+async def test_without_reload_the_first_certificate_stays(kind: str) -> None:
     pairs = [self_signed(now()), self_signed(now())]
-    current = 0
-    async with hosting(credentials=credentials(lambda: pairs[current], reloads=False)) as host:
-        current = 1
+    certificate = pair_holder(pairs[0])
+    async with hosting(certificate=certificate, kind=kind) as host:
+        certificate.current = pairs[1]
         assert await served(host.port) == der(pairs[0])
 
 
 HANDSHAKES = """
-import asyncio, ssl
+import asyncio, ssl, sys
 from tests.gateway.hosting.conversation import hosting
-from gateway.serving.credentials import credentials
 from loadstar.clock import SystemClock
-from loadstar.tls import self_signed
+from loadstar.tls import ReloadingPair, self_signed
 
 async def shake(port, version):
     context = ssl.create_default_context()
@@ -119,7 +126,9 @@ async def shake(port, version):
 
 async def main():
     pair = self_signed(SystemClock().wall())
-    async with hosting(credentials=credentials(lambda: pair, reloads=False)) as host:
+    certificate = ReloadingPair("", pair, lambda ok: None)
+    kind, *flags = sys.argv[1:]
+    async with hosting(certificate=certificate, kind=kind, flags=tuple(flags)) as host:
         print(await shake(host.port, ssl.TLSVersion.TLSv1_2))
         print(await shake(host.port, ssl.TLSVersion.TLSv1_3))
 
@@ -128,6 +137,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
+@KINDS
 @pytest.mark.parametrize(
     ("min_version", "suites", "tls12", "tls13"),
     [
@@ -142,13 +152,14 @@ asyncio.run(main())
     ],
 )
 async def test_versions_and_suites_hold_on_the_wire(
-    min_version: str, suites: tuple[str, ...], tls12: str, tls13: str
+    kind: str, min_version: str, suites: tuple[str, ...], tls12: str, tls13: str
 ) -> None:
     """In a process of its own: grpcio reads the variable once."""
     chosen = ciphers(min_version, suites, elliptic=True)
     assert chosen is not None
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", HANDSHAKES),
+        *(sys.executable, "-c", HANDSHAKES, kind),
+        *(f"--tls-min-version={min_version}", f"--tls-cipher-suites={','.join(suites)}"),
         env={**os.environ, CIPHERS_VARIABLE: chosen, "GRPC_VERBOSITY": "NONE"},
         stdout=asyncio.subprocess.PIPE,
     )

@@ -217,6 +217,6 @@ async def test_a_port_in_use_is_one_clear_line_and_exit_code_1(tmp_path: Path) -
         async with gateway(tmp_path, f"--grpc-port={port}") as second:
             line = await second.logged("cannot start")
             assert str(line["msg"]).endswith(
-                f"--grpc-port: cannot listen on 127.0.0.1:{port}: already in use, or not allowed"
+                f"--grpc-port: cannot listen on 127.0.0.1:{port}: address already in use"
             )
             assert await second.ended() == 1

@@ -1,4 +1,4 @@
-"""A real gRPC client talks to the real host over loopback, in the ways that Envoy does."""
+"""A real gRPC client talks to both hosts over loopback, in the ways that Envoy does."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+import pytest
 
 from gateway.extproc.grpcio import SERVICE
 from gateway.metrics import Metrics
 from gateway.request.model import Ending
-from gateway.serving.credentials import credentials
-from loadstar.tls import self_signed
+from loadstar.tls import ReloadingPair, self_signed
 from tests.gateway.hosting.conversation import (
     COMPLETION,
     DESTINATION,
@@ -28,6 +28,11 @@ from tests.gateway.hosting.conversation import (
     response_body,
     response_headers,
 )
+
+
+@pytest.fixture(params=["wire", "grpcio"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -47,8 +52,8 @@ def destination(response: Any) -> str:
     return found[-1]
 
 
-async def test_a_request_without_a_body_is_answered_at_once() -> None:
-    async with hosting() as host, connected(host.port) as channel:
+async def test_a_request_without_a_body_is_answered_at_once(kind: str) -> None:
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
         stream = process(channel)
         await stream.write(request_headers(end=True, path="/v1/models"))
         assert destination(await stream.read()) == DESTINATION
@@ -56,8 +61,8 @@ async def test_a_request_without_a_body_is_answered_at_once() -> None:
         assert await stream.code() == grpc.StatusCode.OK
 
 
-async def test_a_whole_exchange_in_full_duplex_passes_the_bodies_through() -> None:
-    async with hosting() as host, connected(host.port) as channel:
+async def test_a_whole_exchange_in_full_duplex_passes_the_bodies_through(kind: str) -> None:
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
         stream = process(channel)
         await stream.write(request_headers())
         await stream.write(request_body(COMPLETION[:10], end=False))
@@ -77,8 +82,8 @@ async def test_a_whole_exchange_in_full_duplex_passes_the_bodies_through() -> No
     assert host.director.finished[0].usage.output_tokens == 2
 
 
-async def test_a_refusal_is_an_immediate_response_and_never_a_grpc_error() -> None:
-    async with hosting(Recorder(refuses=True)) as host, connected(host.port) as channel:
+async def test_a_refusal_is_an_immediate_response_and_never_a_grpc_error(kind: str) -> None:
+    async with hosting(Recorder(refuses=True), kind=kind) as host, connected(host.port) as channel:
         stream = process(channel)
         await stream.write(request_headers())
         await stream.write(request_body(COMPLETION))
@@ -87,8 +92,8 @@ async def test_a_refusal_is_an_immediate_response_and_never_a_grpc_error() -> No
         assert await stream.code() == grpc.StatusCode.OK
 
 
-async def test_a_stream_that_is_cut_off_gives_back_what_it_took() -> None:
-    async with hosting() as host, connected(host.port) as channel:
+async def test_a_stream_that_is_cut_off_gives_back_what_it_took(kind: str) -> None:
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
         stream = process(channel)
         await stream.write(request_headers())
         await stream.write(request_body(COMPLETION))
@@ -99,8 +104,8 @@ async def test_a_stream_that_is_cut_off_gives_back_what_it_took() -> None:
         assert host.streams.open == 0
 
 
-async def test_a_stream_that_ends_half_way_gives_back_what_it_took() -> None:
-    async with hosting() as host, connected(host.port) as channel:
+async def test_a_stream_that_ends_half_way_gives_back_what_it_took(kind: str) -> None:
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
         stream = process(channel)
         await stream.write(request_headers())
         await stream.write(request_body(COMPLETION))
@@ -111,8 +116,8 @@ async def test_a_stream_that_ends_half_way_gives_back_what_it_took() -> None:
     assert len(host.director.finished) == 1
 
 
-async def test_a_connection_that_breaks_gives_back_what_its_streams_took() -> None:
-    async with hosting() as host:
+async def test_a_connection_that_breaks_gives_back_what_its_streams_took(kind: str) -> None:
+    async with hosting(kind=kind) as host:
         async with connected(host.port) as channel:
             streams = [process(channel) for _ in range(5)]
             for stream in streams:
@@ -123,8 +128,8 @@ async def test_a_connection_that_breaks_gives_back_what_its_streams_took() -> No
         assert host.streams.open == 0
 
 
-async def test_a_stop_ends_open_streams_as_a_shutdown() -> None:
-    async with hosting() as host, connected(host.port) as channel:
+async def test_a_stop_ends_open_streams_as_a_shutdown(kind: str) -> None:
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
         stream = process(channel)
         await stream.write(request_headers())
         await stream.write(request_body(COMPLETION))
@@ -135,10 +140,10 @@ async def test_a_stop_ends_open_streams_as_a_shutdown() -> None:
     assert [outcome.ending for outcome in host.director.finished] == [Ending.SHUTDOWN]
 
 
-async def test_a_body_longer_than_a_grpc_message_usually_is_arrives_whole() -> None:
+async def test_a_body_longer_than_a_grpc_message_usually_is_arrives_whole(kind: str) -> None:
     """BUFFERED mode: the whole body is one message; grpc's own limit would be 4 MiB."""
     body = b'{"model":"llama","prompt":"' + b"x" * (8 * MIB) + b'"}'
-    async with hosting() as host, connected(host.port) as channel:
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
         stream = process(channel)
         await stream.write(request_headers())
         await stream.write(request_body(body))
@@ -147,8 +152,8 @@ async def test_a_body_longer_than_a_grpc_message_usually_is_arrives_whole() -> N
     assert host.director.routed[0].body_bytes == len(body)
 
 
-async def test_bytes_that_are_no_message_end_their_stream_and_no_other() -> None:
-    async with hosting() as host, connected(host.port) as channel:
+async def test_bytes_that_are_no_message_end_their_stream_and_no_other(kind: str) -> None:
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
         raw = channel.stream_stream(f"/{SERVICE}/Process")()
         await raw.write(b"\xff\xff\xff\xff")
         assert await raw.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -158,9 +163,10 @@ async def test_bytes_that_are_no_message_end_their_stream_and_no_other() -> None
         assert host.streams.open == 1
 
 
-async def test_tls_with_the_self_signed_certificate() -> None:
+async def test_tls_with_the_self_signed_certificate(kind: str) -> None:
     pair = self_signed(time.time() - 3600)  # noqa: TID251 -- a certificate is valid on wall clocks
-    async with hosting(credentials=credentials(lambda: pair, reloads=False)) as host:
+    certificate = ReloadingPair("", pair, lambda ok: None)
+    async with hosting(certificate=certificate, kind=kind) as host:
         stream = await tls_stream(host.port)
         assert stream.startswith(b"\x00\x00")
 
@@ -191,9 +197,9 @@ class Watched(Metrics):
         self.codes.append(code)
 
 
-async def test_streams_are_measured_when_asked_for() -> None:
+async def test_streams_are_measured_when_asked_for(kind: str) -> None:
     watched = Watched()
-    async with hosting(watcher=watched) as host, connected(host.port) as channel:
+    async with hosting(watcher=watched, kind=kind) as host, connected(host.port) as channel:
         ended, cut = process(channel), process(channel)
         for stream in (ended, cut):
             await stream.write(request_headers(end=True))

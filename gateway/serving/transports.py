@@ -1,0 +1,124 @@
+"""The two hosts of the ext_proc stream behind one seam: our own wire transport, and grpcio.
+
+``wire`` is the default: it costs a fraction of grpcio's CPU per message and answers the same (a
+differential test says so). ``grpcio`` stays as the partner of that test, and as a way out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.config.flags import Flags
+from gateway.extproc.conduct import Conductor
+from gateway.extproc.grpcio import ExternalProcessor, server
+from gateway.extproc.streams import Streams, Watcher
+from gateway.extproc.wire.hosted import calls
+from gateway.extproc.wire.limits import WireLimits
+from gateway.extproc.wire.server import WireServer
+from gateway.serving.credentials import credentials, wire_context
+from gateway.serving.health import Health, add_health
+from gateway.serving.listen import CannotListen, listen
+from loadstar import tls
+from loadstar.clock import Clock
+
+FLAG = "grpc-port"
+
+
+class Transport(Protocol):
+    """A server of ext_proc streams that is not listening yet."""
+
+    async def start(self) -> int:
+        """Listen; the port. Raises CannotListen."""
+        ...
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take nothing new, give the last answers ``grace_seconds`` to leave, cut off the rest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosted:
+    """What a transport hosts, whichever it is."""
+
+    new_conductor: Callable[[], Conductor]
+    streams: Streams
+    clock: Clock
+    watcher: Watcher | None = None
+    health: Health | None = None
+    """To answer health checks on the same port."""
+
+
+def transport(flags: Flags, hosted: Hosted, certificate: tls.ReloadingPair | None) -> Transport:
+    """The transport that ``--transport`` names."""
+    if flags.transport == "grpcio":
+        return GrpcioTransport(flags, hosted, certificate)
+    return WireTransport(flags, hosted, certificate)
+
+
+class WireTransport:
+    """``gateway.extproc.wire`` on the running loop."""
+
+    def __init__(self, flags: Flags, hosted: Hosted, certificate: tls.ReloadingPair | None) -> None:
+        self._flags = flags
+        self._server = WireServer(
+            open_call=calls(
+                hosted.new_conductor,
+                hosted.streams,
+                hosted.clock,
+                watcher=hosted.watcher,
+                health_status=hosted.health.status if hosted.health is not None else None,
+            ),
+            clock=hosted.clock,
+            limits=WireLimits(max_message_bytes=flags.max_receive_bytes),
+            host=flags.bind_address.strip("[]") or None,
+            port=flags.grpc_port,
+            tls=None
+            if certificate is None
+            else wire_context(certificate, flags.tls_min_version, flags.tls_cipher_suites),
+        )
+
+    async def start(self) -> int:
+        try:
+            await self._server.start()
+        except OSError as error:
+            why = os.strerror(error.errno or 0).lower()
+            flags = self._flags
+            raise CannotListen(FLAG, flags.bind_address, flags.grpc_port, why) from error
+        return self._server.port
+
+    async def stop(self, grace_seconds: float) -> None:
+        await self._server.stop(grace_seconds)
+
+
+class GrpcioTransport:
+    """``gateway.extproc.grpcio``."""
+
+    def __init__(self, flags: Flags, hosted: Hosted, certificate: tls.ReloadingPair | None) -> None:
+        self._flags = flags
+        processor = ExternalProcessor(
+            hosted.new_conductor, hosted.streams, hosted.clock, hosted.watcher
+        )
+        self._server = server(
+            processor,
+            max_receive_bytes=flags.max_receive_bytes,
+            max_send_bytes=flags.max_send_bytes,
+        )
+        if hosted.health is not None:
+            add_health(self._server, hosted.health)
+        self._credentials = (
+            None
+            if certificate is None
+            else credentials(lambda: certificate.current, reloads=flags.enable_cert_reload)
+        )
+
+    async def start(self) -> int:
+        flags = self._flags
+        port = listen(self._server, FLAG, flags.bind_address, flags.grpc_port, self._credentials)
+        await self._server.start()
+        return port
+
+    async def stop(self, grace_seconds: float) -> None:
+        await self._server.stop(grace_seconds)
