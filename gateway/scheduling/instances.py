@@ -13,6 +13,7 @@ from gateway.config.picker import PluginSpec
 from gateway.scheduling.plugin_type import (
     DEFAULT_PRODUCER,
     Catalog,
+    NamesBroken,
     PluginType,
     Settings,
     Wanted,
@@ -69,9 +70,11 @@ class Instances:
                 self.notices.append(Notice(path, f'"{spec.type}" {plugin_type.notice}'))
         wanted: list[Wanted] = []
         for name, (plugin_type, here) in makers.items():
-            wiring = Wiring(name, self._settings, self._parameters)
+            wiring = Wiring(name, self._settings, self._parameters, self._broken)
             try:
                 self._plugins[name] = plugin_type.make(self._parameters[name], wiring)
+            except NamesBroken:
+                self._broken.add(name)
             except ValueError as error:
                 self._problems.add(here, str(error))
                 self._broken.add(name)

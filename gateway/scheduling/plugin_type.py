@@ -5,7 +5,7 @@ Below plugins, so that each plugin's file can say how it is wired and the catalo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -33,14 +33,26 @@ class Wanted:
     parameters: object
 
 
+class NamesBroken(ValueError):
+    """A plugin refers to one whose own problem is already told."""
+
+
 class Wiring:
     """What a plugin may ask while it is made: its name, the settings, the other plugins."""
 
-    def __init__(self, name: str, settings: Settings, others: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        others: Mapping[str, object],
+        broken: Collection[str] = (),
+    ) -> None:
+        """``others`` are parameters by plugin name; ``broken`` names those without any."""
         self.name = name
         self.settings = settings
         self.wanted: list[Wanted] = []
         self._others = others
+        self._broken = broken
 
     def parameters(self, shape: type[T], named: str = "") -> T | None:
         """Parameters of the plugin ``named``, else of the first that has this ``shape``.
@@ -52,6 +64,8 @@ class Wiring:
             found = self._others.get(named)
             if isinstance(found, shape):
                 return found
+            if named in self._broken:
+                raise NamesBroken(named)
             raise ValueError(f'"{named}" is not a configured plugin of the right type')
         return next((other for other in self._others.values() if isinstance(other, shape)), None)
 

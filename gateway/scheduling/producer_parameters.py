@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
+from gateway.scheduling.plugin_type import Wiring
 from loadstar.config.load import at_least, key
+
+DEFAULT_INFLIGHT = "inflight-load-producer"
 
 BLOCK_TOKENS = 64
 """Tokens of one hashed block. The reference's floor: 16, an engine's own block, would cost four
@@ -96,3 +99,13 @@ class InflightLoad:
     max_estimated_output_tokens: Annotated[int, at_least(0)] | None = None
     prefix_match_info_producer_name: str = ""
     sync_cross_replica_state: bool = True
+
+
+def counted_until_the_end(wiring: Wiring, named: str = "") -> bool:
+    """Whether token loads count requests until they end, rather than until their first token.
+
+    As the inflight-load-producer ``named`` says, else the configured one; the default one need
+    not be written down to be referred to. Raises ValueError for a name that is not there.
+    """
+    inflight = wiring.parameters(InflightLoad, "" if named == DEFAULT_INFLIGHT else named)
+    return inflight is not None and inflight.add_estimated_output_tokens

@@ -14,7 +14,7 @@ import numpy as np
 
 from gateway.datalayer.state import Columns, PoolState
 from gateway.scheduling.plugin_type import Wiring
-from gateway.scheduling.producer_parameters import InflightLoad
+from gateway.scheduling.producer_parameters import counted_until_the_end
 from gateway.scheduling.types import Candidates, Cycle
 from loadstar.arrays import Bools, Floats, Ints
 from loadstar.config.load import at_least
@@ -88,11 +88,10 @@ class ConcurrencyDetector:
 
 def concurrency_detector(parameters: ConcurrencyParameters, wiring: Wiring) -> ConcurrencyDetector:
     """Raises ValueError for a producer name that is not configured."""
-    inflight = wiring.parameters(InflightLoad, parameters.in_flight_load_producer_name)
     return ConcurrencyDetector(
         max_requests=float(parameters.max_concurrency),
         max_tokens=float(parameters.max_token_concurrency),
         mode=parameters.concurrency_mode,
         headroom=parameters.headroom,
-        until_the_end=inflight is not None and inflight.add_estimated_output_tokens,
+        until_the_end=counted_until_the_end(wiring, parameters.in_flight_load_producer_name),
     )

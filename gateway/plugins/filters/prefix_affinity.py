@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 
 from gateway.scheduling.plugin_type import Wiring
-from gateway.scheduling.producer_parameters import InflightLoad, PrefixParameters
+from gateway.scheduling.producer_parameters import PrefixParameters, counted_until_the_end
 from gateway.scheduling.types import Candidates, Cycle
 from loadstar.arrays import Bools
 from loadstar.config.load import at_least, between, key
@@ -77,7 +77,6 @@ class PrefixAffinity:
 
 def prefix_affinity(parameters: AffinityParameters, wiring: Wiring) -> PrefixAffinity:
     """Raises ValueError for a producer name that is not configured."""
-    inflight = wiring.parameters(InflightLoad, parameters.in_flight_load_producer_name)
     penalty = parameters.max_ttft_penalty_ms
     return PrefixAffinity(
         threshold=parameters.affinity_threshold,
@@ -85,7 +84,7 @@ def prefix_affinity(parameters: AffinityParameters, wiring: Wiring) -> PrefixAff
         most_tokens_behind=(
             penalty / 1000 * parameters.peak_prefill_throughput if penalty else np.inf
         ),
-        until_the_end=inflight is not None and inflight.add_estimated_output_tokens,
+        until_the_end=counted_until_the_end(wiring, parameters.in_flight_load_producer_name),
         producer=wiring.prefix_producer(
             PrefixParameters, parameters.prefix_match_info_producer_name
         ),

@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 
 from gateway.scheduling.plugin_type import Wiring
-from gateway.scheduling.producer_parameters import InflightLoad, PrefixParameters
+from gateway.scheduling.producer_parameters import PrefixParameters, counted_until_the_end
 from gateway.scheduling.sizes import uncached_tokens
 from gateway.scheduling.types import Candidates, Cycle
 from loadstar.arrays import Floats, Ints, kernel
@@ -50,10 +50,9 @@ class TokenLoad:
 
 def token_load(parameters: TokenLoadParameters, wiring: Wiring) -> TokenLoad:
     """Raises ValueError for a producer name that is not configured."""
-    inflight = wiring.parameters(InflightLoad, parameters.in_flight_load_producer_name)
     return TokenLoad(
         threshold=float(parameters.queue_threshold_tokens),
-        until_the_end=inflight is not None and inflight.add_estimated_output_tokens,
+        until_the_end=counted_until_the_end(wiring, parameters.in_flight_load_producer_name),
         producer=wiring.prefix_producer(PrefixParameters),
     )
 

@@ -273,6 +273,17 @@ PROFILE = "schedulingProfiles: [{name: a, plugins: [%s]}]"
             id="a producer that is not there",
         ),
         pytest.param(
+            "plugins: [{type: precise-prefix-cache-producer}, {type: prefix-cache-scorer, "
+            "parameters: {prefixMatchInfoProducerName: precise-prefix-cache-producer}}]\n"
+            + PROFILE
+            % "{pluginRef: prefix-cache-scorer}",
+            [
+                'plugins[0].type: "precise-prefix-cache-producer" is known but not built: '
+                "it needs KV events, which this version does not read"
+            ],
+            id="a producer whose problem is told already",
+        ),
+        pytest.param(
             "plugins: [{type: queue-scorer}]\n"
             "dataLayer: {sources: [{pluginRef: queue-scorer, extractors: [{pluginRef: nope}]}],"
             " discovery: {pluginRef: queue-scorer}}",
@@ -319,6 +330,32 @@ PROFILE = "schedulingProfiles: [{name: a, plugins: [%s]}]"
 )
 def test_what_is_wrong_is_named(text: str, expected: list[str]) -> None:
     assert problems(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("plugins", "until_the_end"),
+    [
+        ("{type: concurrency-detector}", False),
+        (
+            "{type: concurrency-detector, "
+            "parameters: {inFlightLoadProducerName: inflight-load-producer}}",
+            False,
+        ),
+        (
+            "{type: concurrency-detector, parameters: {inFlightLoadProducerName: mine}}, "
+            "{type: inflight-load-producer}, {name: mine, type: inflight-load-producer, "
+            "parameters: {addEstimatedOutputTokens: true}}",
+            True,
+        ),
+    ],
+    ids=["nobody named", "the default named", "another named"],
+)
+def test_how_tokens_are_counted_is_said_by_the_inflight_producer(
+    plugins: str, until_the_end: bool
+) -> None:
+    made = built(f"plugins: [{plugins}]\nsaturationDetector: {{pluginRef: concurrency-detector}}")
+    assert isinstance(made.saturation, ConcurrencyDetector)
+    assert made.saturation.until_the_end is until_the_end
 
 
 def test_the_tables_of_built_and_unbuilt_types_do_not_overlap() -> None:
