@@ -126,7 +126,7 @@ def p99(times: Sequence[float]) -> float:
 
 @pytest.fixture(scope="module")
 def tails() -> dict[str, float]:
-    """p99 time to first token, by policy, at three quarters of what round robin completes (8.9/s)."""
+    """p99 time to first token, by policy, at three quarters of round robin's 8.9 a second."""
     arrivals = warmed(SharedPrefix(groups=48, prefix_tokens=3000), 6.7, 120, random.Random(1))
     asked = prompts(arrivals)
     policies: dict[str, Callable[[], Policy]] = {
