@@ -45,6 +45,3 @@ class AdapterSlots:
 
     def release(self, adapter: str) -> None:
         self._users[adapter] -= 1
-
-    def clear(self) -> None:
-        self._users.clear()

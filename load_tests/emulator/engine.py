@@ -61,13 +61,9 @@ class Engine:
         self.prefix_hits = 0  # tokens found there
         self._rng = rng
         self._noise = noise
-        self._unit_blocks = unit_blocks
         self._unit_tokens = unit_blocks * BLOCK_TOKENS
-        self._clear()
-
-    def _clear(self) -> None:
-        self.kv = KvBlocks(self.profile.kv_blocks, self._unit_blocks)
-        self.deferred = 0
+        self.kv = KvBlocks(profile.kv_blocks, unit_blocks)
+        self._deferred = 0
         self._waiting: deque[Generation] = deque()
         self._prefilling: deque[Generation] = deque()
         self._decoding: dict[Generation, None] = {}
@@ -85,6 +81,11 @@ class Engine:
     @property
     def running(self) -> int:
         return len(self._decoding) + len(self._prefilling)
+
+    @property
+    def deferred(self) -> int:
+        """Of the waiting, how many were passed over for want of an adapter slot."""
+        return min(self._deferred, len(self._waiting))
 
     @property
     def waiting_adapters(self) -> list[str]:
@@ -124,19 +125,9 @@ class Engine:
                 return
         generation.phase = Phase.ABORTED
 
-    def restart(self) -> list[Generation]:
-        """Lose every request and the whole cache; what was lost, in the order of service."""
-        lost = [*self._decoding, *self._prefilling, *self._waiting]
-        for generation in lost:
-            generation.phase = Phase.ABORTED
-        if self.adapters is not None:
-            self.adapters.clear()
-        self._clear()
-        return lost
-
     def step(self, now: float) -> Step | None:
         """End the step before and plan the next from ``now``; None if there is nothing to do."""
-        self._settle(now)
+        self._settle()
         if not (self._decoding or self._prefilling or self._waiting):
             return None
         self._index += 1
@@ -188,7 +179,7 @@ class Engine:
                 generation.finished_at = ends_at
         self._finished = step.finished
 
-    def _settle(self, now: float) -> None:
+    def _settle(self) -> None:
         """The step that was planned last is over: what it computed is there, who is done leaves."""
         for generation in self._chunked:
             if generation.phase is not Phase.PREFILL:
@@ -275,7 +266,7 @@ class Engine:
             self._prefilling.append(generation)
             plan.admitted.append(generation)
             self._chunk(generation, plan)
-        self.deferred = len(passed_over)
+        self._deferred = len(passed_over)
         self._waiting.extendleft(reversed(passed_over))
 
     def _hold_prompt(self, generation: Generation) -> bool:

@@ -17,6 +17,7 @@ from load_tests.emulator.prompts import Answer, chain, count
 from load_tests.emulator.replica import Replica
 from load_tests.emulator.wire import Said, Usage, Wire, openai_error
 
+DROP_DELAY_SECONDS = 0.002
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -89,12 +90,12 @@ class HttpExchange:
     def token(self, choice: int) -> None:
         said = self._choices[choice]
         said.emitted += 1
-        behind = said.emitted - said.sent
-        if behind >= self._token_batch or said.emitted == 1:
-            if self._connection.writable:
-                self._flush(choice)
-            if self._drop_after_tokens is not None and said.emitted >= self._drop_after_tokens:
-                self._drop()
+        due = said.emitted == 1 or said.emitted - said.sent >= self._token_batch
+        if due and self._connection.writable:
+            self._flush(choice)
+        if self._drop_after_tokens is not None and said.emitted >= self._drop_after_tokens:
+            self._flush(choice)
+            self._drop()
 
     def done(self, choice: int, generation: Generation) -> None:
         if self._over:
@@ -118,12 +119,6 @@ class HttpExchange:
             body = self._ask.wire.whole(said, self._usage())
             self._answered(200, len(body))
             self._connection.respond(200, body, "application/json", self._ask.headers)
-
-    def lost(self) -> None:
-        """The server died under it: so does the connection."""
-        self._over = True
-        self._connection.on_lost = None
-        self._connection.abort()
 
     def _submit(self) -> None:
         ask = self._ask
@@ -188,4 +183,5 @@ class HttpExchange:
         self._over = True
         self._connection.on_lost = None
         self._replica.abort(self._generations)
-        self._connection.abort()
+        # Not at once: aborting would also throw away what was just written.
+        self._replica.later(DROP_DELAY_SECONDS, self._connection.abort)

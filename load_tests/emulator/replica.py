@@ -35,10 +35,6 @@ class Exchange(Protocol):
         """``choice`` is complete."""
         ...
 
-    def lost(self) -> None:
-        """The engine restarted; nothing more will come."""
-        ...
-
 
 class Replica:
     """Runs ``engine`` ``speed`` times as fast as real time, inside a running loop."""
@@ -55,6 +51,7 @@ class Replica:
         self._step: Step | None = None
         self._timer: asyncio.Handle | None = None
         self._stalled = False
+        self._forgiven = False
         self._closed = False
         self._owners: dict[Generation, tuple[Exchange, int]] = {}
         self._streams: dict[Generation, tuple[Exchange, int]] = {}
@@ -89,23 +86,13 @@ class Replica:
                 self.engine.abort(generation)
                 self.ledger.aborted()
 
-    def restart(self) -> None:
-        """As if the process had died and come back: requests lost, cache empty."""
-        self.engine.restart()
-        self._step = None
-        self._cancel()
-        lost = {id(exchange): exchange for exchange, _ in self._owners.values()}
-        self._owners.clear()
-        self._streams.clear()
-        for exchange in lost.values():
-            exchange.lost()
-
     def stall(self, stalled: bool) -> None:
         """Make no steps until told otherwise."""
         self._stalled = stalled
         if stalled:
             self._cancel()
         else:
+            self._forgiven = True  # the time it stood still is no lateness of ours
             self._wake()
 
     def later(self, seconds: float, act: Callable[[], None]) -> asyncio.TimerHandle:
@@ -150,6 +137,9 @@ class Replica:
         self._timer = self._loop.call_at(self._epoch + step.ends_at / self._speed, self._run)
 
     def _lag(self, engine_seconds: float) -> None:
+        if self._forgiven:
+            self._forgiven = False
+            return
         self.worst_lag_s = max(self.worst_lag_s, engine_seconds / self._speed)
 
     def _deliver(self, step: Step) -> None:

@@ -43,25 +43,34 @@ class EmulatedServer:
     """Handles the requests of one port; make it inside a running loop."""
 
     def __init__(self, name: str, options: Options, clock: Clock | None = None) -> None:
-        self._clock = SystemClock() if clock is None else clock
+        self._name = name
         self._options = options
-        self._faults = options.faults
-        self._rng = random.Random(f"{options.seed} {name}")
+        self._clock = SystemClock() if clock is None else clock
         self._models = options.models or (options.profile.model.split()[0],)
+        self._faults = options.faults
+        self._chance = random.Random(f"{options.seed} {name} faults")
+        self._ids = itertools.count(1)
+        self._connections: WeakSet[Connection] = WeakSet()
+        self._boot()
+
+    def _boot(self) -> None:
+        """Everything that dies with the process: engine, cache, counters, loaded adapters."""
+        options = self._options
         self._loaded = dict.fromkeys(options.adapters, "") if options.max_loras else {}
         self._asking = Asking(options, self._models, self._loaded)
-        slots = AdapterSlots(options.max_loras) if options.max_loras else None
-        engine = Engine(options.profile, rng=self._rng, noise=options.noise, adapters=slots)
         self._ledger = Ledger(options.profile.api_overhead_s)
-        make_page = PAGES[options.engine]
-        model = self._models[0]
-        self._page = make_page(engine, self._ledger, model=model, wall=self._clock.wall)
-        self._frozen = b""
+        engine = Engine(
+            options.profile,
+            rng=random.Random(f"{options.seed} {self._name} engine"),
+            noise=options.noise,
+            adapters=AdapterSlots(options.max_loras) if options.max_loras else None,
+        )
+        self._page = PAGES[options.engine](
+            engine, self._ledger, model=self._models[0], wall=self._clock.wall
+        )
+        self._frozen = self._page.render()
         self.replica = Replica(engine, self._ledger, self._page, speed=options.speed)
-        self._ids = itertools.count(1)
-        self._name = name
-        self._connections: WeakSet[Connection] = WeakSet()
-        self._apply(options.faults)
+        self._apply(self._faults)
 
     def connection(self) -> Connection:
         """The protocol of one more client."""
@@ -118,7 +127,7 @@ class EmulatedServer:
         connection.respond(200, orjson.dumps(said), JSON, echoed_id(request))
 
     def _generate(self, request: Request, connection: Connection) -> None:
-        if self._rng.random() < self._faults.error_rate:
+        if self._chance.random() < self._faults.error_rate:
             status = self._faults.error_status
             message = "this server was told to fail"
             error = openai_error(status, "InternalServerError", message)
@@ -132,7 +141,7 @@ class EmulatedServer:
             connection.respond(refused.status, body, JSON, echoed_id(request))
             return
         drop_after = None
-        if self._rng.random() < self._faults.drop_rate:
+        if self._chance.random() < self._faults.drop_rate:
             drop_after = self._faults.drop_after_tokens
         exchange = HttpExchange(
             ask,
@@ -236,13 +245,18 @@ class EmulatedServer:
             return
         self._apply(faults)
         if restart:
-            self.replica.restart()
+            self._restart(spare=connection)
         connection.respond(200, orjson.dumps(described(faults)))
 
+    def _restart(self, spare: Connection) -> None:
+        """Die and come back at once; only the client that asked for it keeps its connection."""
+        self.replica.close()
+        for connection in set(self._connections) - {spare}:
+            connection.abort()
+        self._boot()
+
     def _apply(self, faults: Faults) -> None:
-        if faults.metrics is Metrics.FROZEN and (
-            not self._frozen or self._faults.metrics is not Metrics.FROZEN
-        ):
+        if faults.metrics is Metrics.FROZEN and self._faults.metrics is not Metrics.FROZEN:
             self._frozen = self._page.render()
         self._faults = faults
         self.replica.engine.slowness = faults.slowness

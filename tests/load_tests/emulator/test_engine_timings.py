@@ -183,20 +183,6 @@ def test_an_aborted_request_gives_its_blocks_back_in_every_phase() -> None:
     assert tested.step(1.0) is None
 
 
-def test_a_restart_loses_requests_and_cache() -> None:
-    tested = engine()
-    names = chained([1, 2])
-    tested.submit(EngineRequest(33, 1, names), 0.0)
-    now = run(tested)
-    lost = tested.submit(EngineRequest(33, 5, names), now)
-    tested.step(now)
-    assert tested.restart() == [lost]
-    again = tested.submit(EngineRequest(33, 1, names), now)
-    run(tested, now)
-    assert again.cached_tokens == 0
-    assert lost.phase is Phase.ABORTED
-
-
 def test_a_slow_replica_is_slow_in_every_step() -> None:
     tested = engine()
     tested.slowness = 3.0
@@ -219,3 +205,4 @@ def test_an_adapter_is_loaded_once_and_one_too_many_waits() -> None:
     assert (sorted(slots.running), tested.waiting_adapters) == (["a", "b"], ["c"])
     run(tested, step.ends_at)
     assert slots.running == []
+    assert tested.deferred == 0

@@ -389,12 +389,14 @@ class TestFaults:
             body = {**self.BODY, "stream": True}
             async with session.post("/v1/completions", json=body) as answer:
                 assert answer.status == 200
+                events = [await answer.content.readuntil(b"\n\n") for _ in range(3)]
+                assert all(event.startswith(b"data: {") for event in events)
                 with pytest.raises(aiohttp.ClientPayloadError):
                     await answer.read()
             with pytest.raises(aiohttp.ClientError):
                 await session.post("/v1/completions", json=self.BODY)
 
-    async def test_a_restart_breaks_connections_and_forgets_the_cache(self) -> None:
+    async def test_a_restart_breaks_connections_and_forgets_everything(self) -> None:
         body = {"prompt": "x" * 1000, "max_tokens": 2}
         async with serving_with(FAST) as (session, _, server):
             for expected in (0, 240):
@@ -415,6 +417,7 @@ class TestFaults:
                 tasks.create_task(ask())
                 await until(waits)
                 await self.change(session, restart=True, stalled=False)
+            assert await metric(session, "vllm:prompt_tokens_total") == 0.0
             async with session.post("/v1/completions", json=body) as answer:
                 usage = (await answer.json())["usage"]
             assert usage["prompt_tokens_details"]["cached_tokens"] == 0
