@@ -165,7 +165,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     )
     workload, results = _run(compare.compare(settings, SystemClock(), _say))
     print(compare.render(settings, results))
-    _write_json(arguments.json, compare.report(workload, results))
+    _write_json(arguments.json, compare.report(settings, workload, results))
     broken = compare.broken_promises(results) if arguments.hold else []
     for promise in broken:
         print(f"FAILED: {promise}", file=sys.stderr)
@@ -184,7 +184,7 @@ def _drive(arguments: argparse.Namespace) -> int:
 def _bench(_: argparse.Namespace) -> int:
     """Each table in a process of its own: one does not warm up the next."""
     failed = 0
-    for module in (["load_tests.idle"], ["load_tests", "compare"]):
+    for module in (["load_tests.idle", "--gateway"], ["load_tests", "compare"]):
         print(f"\n== python -m {' '.join(module)}\n", flush=True)
         failed |= subprocess.run([sys.executable, "-m", *module], check=False).returncode
     return failed

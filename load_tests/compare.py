@@ -22,6 +22,7 @@ from load_tests.measure import (
     SLO_CLASSES,
     Report,
     Sample,
+    Slo,
     bootstrap,
     goodput,
     hit_share,
@@ -178,7 +179,9 @@ def render(settings: Settings, results: Sequence[Result]) -> str:
     """The table, the ratios with their intervals, and what spoils the measurement, if anything."""
     lines = [table(HEADINGS, [row(settings, r) for r in results]), ""]
     lines += _ratios(settings, results)
-    lines += [f"goodput {slo.name}: {_goodputs(results, slo.name)}" for slo in SLO_CLASSES]
+    lines += [_goodputs(results, slo, settings.speed) for slo in SLO_CLASSES]
+    if settings.speed != 1:
+        lines.append(f"Times are by the wall clock; the engines ran at speed {settings.speed:g}.")
     lines += [f"CAUTION: {warning}" for warning in cautions(results)]
     return "\n".join(lines)
 
@@ -223,9 +226,12 @@ def _ratios(settings: Settings, results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def _goodputs(results: Sequence[Result], name: str) -> str:
-    slo = next(s for s in SLO_CLASSES if s.name == name)
-    return ", ".join(f"{r.policy.value} {percent(goodput(r.samples, slo))}" for r in results)
+def _goodputs(results: Sequence[Result], slo: Slo, speed: float) -> str:
+    shares = (f"{r.policy.value} {percent(goodput(r.samples, slo.at(speed)))}" for r in results)
+    return (
+        f"goodput {slo.name} (TTFT {slo.ttft_s:g} s, TPOT {slo.tpot_s * 1000:g} ms): "
+        f"{', '.join(shares)}"
+    )
 
 
 def cautions(results: Sequence[Result]) -> list[str]:
@@ -263,12 +269,14 @@ def broken_promises(results: Sequence[Result]) -> list[str]:
     return broken
 
 
-def report(workload: Offered, results: Sequence[Result]) -> Report:
+def report(settings: Settings, workload: Offered, results: Sequence[Result]) -> Report:
     """All runs as JSON: inference-perf's summary for each, and where the CPU went."""
     return {
         result.policy.value: inference_perf(result.samples, workload.rate)
         | {
-            "goodput": {slo.name: goodput(result.samples, slo) for slo in SLO_CLASSES},
+            "goodput": {
+                slo.name: goodput(result.samples, slo.at(settings.speed)) for slo in SLO_CLASSES
+            },
             "cpu_seconds": result.cpu_s,
             "served_by": served(result.samples),
         }

@@ -7,7 +7,6 @@ then the gateway is left up for a while, to be tried by hand.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shlex
 import tempfile
 from collections.abc import Sequence
@@ -154,9 +153,19 @@ async def _finish(
     for command in things_to_try(running):
         say(f"  {command}")
     if plan.keep or console.is_terminal:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if plan.keep else TRY_SECONDS):
-                await asyncio.Event().wait()
+        await _until_told_to_stop(None if plan.keep else TRY_SECONDS)
+
+
+async def _until_told_to_stop(seconds: float | None) -> None:
+    """Wait for ``seconds``, or for a cancellation, which is no interruption here but the end."""
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
 
 
 def things_to_try(running: Fleet) -> list[str]:

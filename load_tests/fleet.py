@@ -232,7 +232,7 @@ def picker_config(config: dict[str, Any], endpoints_file: Path) -> dict[str, Any
         "parameters": {"path": str(endpoints_file), "watchFile": True},
     }
     return {
-        "apiVersion": "inference.networking.x-k8s.io/v1alpha1",
+        "apiVersion": "llm-d.ai/v1alpha1",
         "kind": "EndpointPickerConfig",
         **config,
         "plugins": [*config.get("plugins", []), discovery],

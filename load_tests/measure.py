@@ -92,6 +92,10 @@ class Slo:
     ttft_s: float
     tpot_s: float
 
+    def at(self, speed: float) -> Slo:
+        """The same class by the clock of engines that run ``speed`` times as fast as real ones."""
+        return Slo(self.name, self.ttft_s / speed, self.tpot_s / speed)
+
 
 # Of the inference-perf workload catalogue; times are those of the model server.
 SLO_CLASSES = (

@@ -103,7 +103,9 @@ def _ttft(run: Run, percentile: float) -> str:
 def _elapsed(run: Run, now: float) -> str:
     if run.ended:
         return "done"
-    return f"{max(0.0, now - run.began_at):.0f} of {run.length_s:.0f} s"
+    passed = max(0.0, now - run.began_at)
+    # All is sent by then; what is left are answers still under way.
+    return f"{passed:.0f} of {run.length_s:.0f} s" if passed <= run.length_s else "last answers"
 
 
 def _heat(share: float) -> str:

@@ -99,8 +99,9 @@ def test_the_table_has_a_line_per_policy_and_the_ratios() -> None:
 
 
 def test_the_json_report_says_who_served_and_what_it_cost() -> None:
-    workload = offered(Settings(seconds=2, servers=2))
-    found = report(workload, [OURS])["loadstar"]
+    settings = Settings(seconds=2, servers=2)
+    workload = offered(settings)
+    found = report(settings, workload, [OURS])["loadstar"]
     assert found["served_by"] == {f"server-{i}": 25 for i in range(4)}
     assert found["cpu_seconds"] == {"gateway": 5.0, "envoy": 2.0}
     assert found["load_summary"]["requested_rate"] == workload.rate
@@ -117,6 +118,14 @@ def test_the_same_seed_offers_the_same_workload() -> None:
     settings = Settings(seconds=2, servers=2)
     assert offered(settings) == offered(settings)
     assert offered(settings) != offered(replace(settings, seed=2))
+
+
+def test_service_classes_are_held_against_the_engines_clock() -> None:
+    """At speed 4 a second of the engine is a quarter of ours; 0.5 s to the first token is 2 s."""
+    usual, fast = (render(Settings(speed=speed), [ROUND_ROBIN]) for speed in (1, 4))
+    assert "goodput reasoning (TTFT 2 s, TPOT 100 ms): round_robin 100.0%" in usual
+    assert "goodput reasoning (TTFT 2 s, TPOT 100 ms): round_robin 0.0%" in fast
+    assert "the engines ran at speed 4" in fast
 
 
 # --- capacity -----------------------------------------------------------------------------------
