@@ -12,6 +12,7 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from cryptography import x509
@@ -27,6 +28,11 @@ log = logging.getLogger(__name__)
 ORGANIZATION = "Inference Ext"
 """The reference's O=; the gateways that look at it at all look for this."""
 SELF_SIGNED_DAYS = 3650
+LOOPBACK = (
+    x509.DNSName("localhost"),
+    x509.IPAddress(IPv4Address("127.0.0.1")),
+    x509.IPAddress(IPv6Address("::1")),
+)
 
 
 class CertificateError(Exception):
@@ -49,7 +55,8 @@ def self_signed(wall: float) -> KeyPair:
 
     ECDSA P-256, where the reference takes RSA-4096: making the latter's key costs 0.1 to 1 s of
     start-up here, and every handshake some milliseconds of signing; P-256 costs 0.02 ms for each.
-    Proxies accept any certificate from an endpoint picker, so the name and the kind are free.
+    Proxies accept any certificate from an endpoint picker, so the name and the kind are free. It
+    names this machine's loopback, for clients that cannot be told to check no name (grpc's own).
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION)])
@@ -65,6 +72,7 @@ def self_signed(wall: float) -> KeyPair:
         .not_valid_before(start)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(LOOPBACK), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )

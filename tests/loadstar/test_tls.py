@@ -36,6 +36,14 @@ def test_self_signed_is_for_servers_and_lasts_ten_years() -> None:
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
+def test_self_signed_names_loopback_for_clients_that_must_check_a_name() -> None:
+    certificate = x509.load_pem_x509_certificate(self_signed(WALL).certificate)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+    addresses = names.get_values_for_type(x509.IPAddress)
+    assert [str(address) for address in addresses] == ["127.0.0.1", "::1"]
+
+
 def test_no_two_processes_share_a_key() -> None:
     assert self_signed(WALL).key != self_signed(WALL).key
 
