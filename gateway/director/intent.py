@@ -50,12 +50,14 @@ def read(
     """The intent of ``request``.
 
     An operator's rewrite goes before the client's header. A body whose model's place is not known
-    (opaque, or none) is never rewritten. An unknown objective has priority 0.
+    (opaque, or none) is never rewritten; one that is still to come is, by rules for all models
+    and by header. An unknown objective has priority 0.
     """
     controls = {name: value for name, value in request.headers if name in CONTROL_HEADERS}
     model = request.model
     target, rule = model, None
-    if request.body is not None and request.body.model_span is not None:
+    known = request.body is not None and request.body.model_span is not None
+    if known or request.body_follows:
         chosen = choose(rewrites, model, rng) if rewrites else None
         if chosen is not None:
             rule, target = chosen

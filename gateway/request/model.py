@@ -87,6 +87,8 @@ class InferenceRequest:
     """None when it is routed on headers alone."""
     body_bytes: int = 0
     """Length of the body where known (received or declared), else 0."""
+    body_follows: bool = False
+    """``body`` is None only because it has not come yet (STREAMED): it can still be rewritten."""
 
     @property
     def model(self) -> str:
@@ -106,6 +108,7 @@ class Ending(Enum):
     """How a stream ended. Every one gives back what the pick had taken."""
 
     COMPLETE = "complete"  # the response ended
+    LET_GO = "let-go"  # its headers came, and the route did not want the rest followed
     REFUSED = "refused"  # we answered it ourselves
     CLIENT_GONE = "client-gone"  # Envoy cancelled the stream before the response ended
     PROXY_GONE = "proxy-gone"  # the connection to Envoy broke
@@ -140,3 +143,6 @@ class Route:
     """Headers the model server should see, set over what the client sent."""
     scores: Mapping[str, float] | None = None
     """destination -> total score, for ``--emit-endpoint-scores``."""
+    follow: bool = True
+    """Read the response to its end; False ends the ext_proc stream once its headers are answered
+    (``Ending.LET_GO``), where nothing of the body has to be changed."""

@@ -171,6 +171,7 @@ class RequestSide:
             headers=self.head.believed,
             body=self._parsed,
             body_bytes=self.body_bytes,
+            body_follows=moment is Moment.HEADERS_BEFORE_BODY and self.mode is BodyMode.STREAMED,
         )
         return [AskRoute(request, self._subset)]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import grpc.aio
 import pytest
-from blockbuster import BlockBuster
 
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.session import Limits
@@ -18,6 +16,9 @@ from tests.gateway.hosting.conversation import (
     response_body,
     response_headers,
 )
+from tests.grpc_fixtures import grpc_may_lock, one_grpc
+
+__all__ = ["grpc_may_lock", "one_grpc"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,17 +32,3 @@ def _warm() -> None:
     ):
         conductor.on(message)
     conductor.close(Ending.COMPLETE)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_grpc() -> None:
-    """grpcio's poller lives as long as anybody uses it; kept, no test's end takes it down."""
-    grpc.aio.init_grpc_aio()
-
-
-@pytest.fixture(autouse=True)
-def _grpc_may_lock(_no_blocking_in_the_loop: BlockBuster) -> None:
-    """grpcio's channels and servers take a lock of its own when they are collected; a key pair is
-    handed to the TLS library through a file that is memory."""
-    for name in ("threading.Lock.acquire", "threading.Lock.acquire_lock", "os.write"):
-        _no_blocking_in_the_loop.functions[name].deactivate()
