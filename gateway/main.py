@@ -41,7 +41,7 @@ from gateway.extproc.warm import warm
 from gateway.metrics import Metrics
 from gateway.plugins.load import load
 from gateway.scheduling.plugin_type import Settings as PluginSettings
-from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers
+from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers, only_rsa
 from gateway.serving.drain import StopSignals, drained
 from gateway.serving.health import Health, Readiness, health_server
 from gateway.serving.listen import listen, serving, shown
@@ -304,7 +304,10 @@ def _certificate(
     """What the ext_proc port serves; None is plaintext. Raises CertificateError, ConfigError."""
     if not flags.secure_serving:
         return None
-    pair = tls.load(flags.cert_path) if flags.cert_path else tls.self_signed(clock.wall())
+    if flags.cert_path:
+        pair = tls.load(flags.cert_path)
+    else:
+        pair = tls.self_signed(clock.wall(), elliptic=not only_rsa(flags.tls_cipher_suites))
     try:
         suites = ciphers(flags.tls_min_version, flags.tls_cipher_suites, elliptic=pair.elliptic)
     except ValueError as error:

@@ -50,15 +50,20 @@ class KeyPair:
     not_after: datetime.datetime
 
 
-def self_signed(wall: float) -> KeyPair:
+def self_signed(wall: float, *, elliptic: bool = True) -> KeyPair:
     """A new self-signed pair, valid from ``wall`` (Unix seconds) for ten years.
 
     ECDSA P-256, where the reference takes RSA-4096: making the latter's key costs 0.1 to 1 s of
     start-up here, and every handshake some milliseconds of signing; P-256 costs 0.02 ms for each.
+    ``elliptic=False`` is RSA-2048, for clients that know nothing else.
     Proxies accept any certificate from an endpoint picker, so the name and the kind are free. It
     names this machine's loopback, for clients that cannot be told to check no name (grpc's own).
     """
-    key = ec.generate_private_key(ec.SECP256R1())
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    if elliptic:
+        key = ec.generate_private_key(ec.SECP256R1())
+    else:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION)])
     # A minute of grace: a proxy whose clock is behind would call it not yet valid.
     start = datetime.datetime.fromtimestamp(wall - 60, datetime.UTC)
@@ -83,7 +88,7 @@ def self_signed(wall: float) -> KeyPair:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         ),
-        elliptic=True,
+        elliptic=elliptic,
         not_after=end,
     )
 

@@ -56,6 +56,12 @@ def ciphers(min_version: str, suites: Sequence[str], *, elliptic: bool) -> str |
     return ":".join(SUITES[suite] for suite in wanted)
 
 
+def only_rsa(suites: Sequence[str]) -> bool:
+    """Whether TLS 1.2 ``suites`` are asked for of which none goes with an ECDSA key."""
+    kinds = {"_ECDSA_" in suite for suite in suites if suite.strip() not in TLS13_SUITES}
+    return kinds == {False}
+
+
 def wire_context(
     certificate: ReloadingPair, min_version: str, suites: Sequence[str]
 ) -> ssl.SSLContext:

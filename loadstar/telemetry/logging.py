@@ -24,6 +24,10 @@ TRACE = 5
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, VERBOSE, logging.DEBUG, TRACE)
 """By ``-v``: 0 errors, 1 warnings, 2 events, 3 changes, 4 each request, 5 each message."""
 
+LIBRARIES = ("aiohttp", "asyncio", "grpc", "numba", "opentelemetry")
+"""Below a warning these tell of their own insides, whatever ``-v``: numba writes 8 MB when it
+compiles, grpc a line for each stream."""
+
 MAX_WAITING = 10_000
 """Records that may wait for the writer; some megabytes."""
 
@@ -150,6 +154,8 @@ def logs(verbosity: int, form: str = "", stream: TextIO | None = None) -> Iterat
     before, root.handlers = root.handlers, [handler]
     old_level = root.level
     root.setLevel(level(verbosity))
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(max(level(verbosity), logging.WARNING))
     logging.captureWarnings(True)
     listener.start()
     try:
@@ -159,3 +165,5 @@ def logs(verbosity: int, form: str = "", stream: TextIO | None = None) -> Iterat
         logging.captureWarnings(False)
         root.handlers = before
         root.setLevel(old_level)
+        for library in LIBRARIES:
+            logging.getLogger(library).setLevel(logging.NOTSET)

@@ -44,6 +44,13 @@ def test_self_signed_names_loopback_for_clients_that_must_check_a_name() -> None
     assert [str(address) for address in addresses] == ["127.0.0.1", "::1"]
 
 
+def test_self_signed_is_rsa_where_it_has_to_be(tmp_path: Path) -> None:
+    pair = self_signed(WALL, elliptic=False)
+    write(tmp_path, pair)
+    assert load(str(tmp_path)) == pair
+    assert not pair.elliptic
+
+
 def test_no_two_processes_share_a_key() -> None:
     assert self_signed(WALL).key != self_signed(WALL).key
 

@@ -14,6 +14,7 @@ from gateway.serving.credentials import (
     ONLY_ECDSA,
     ONLY_RSA,
     ciphers,
+    only_rsa,
 )
 from loadstar.clock import SystemClock
 from loadstar.tls import KeyPair, ReloadingPair, self_signed
@@ -62,6 +63,21 @@ def test_flags_become_grpcios_list_of_ciphers(
 def test_suites_that_cannot_be_served_are_refused(suites: tuple[str, ...], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         ciphers("", suites, elliptic=True)
+
+
+@pytest.mark.parametrize(
+    ("suites", "rsa"),
+    [
+        pytest.param((), False, id="nothing said"),
+        pytest.param((RSA_256,), True, id="RSA alone"),
+        pytest.param((RSA_256, ECDSA_128), False, id="either will do"),
+        pytest.param(("TLS_AES_128_GCM_SHA256",), False, id="those of 1.3 go with any key"),
+        pytest.param(("TLS_AES_128_GCM_SHA256", RSA_256), True, id="1.3, and RSA below it"),
+    ],
+)
+def test_the_key_is_of_the_kind_that_the_suites_go_with(suites: tuple[str, ...], rsa: bool) -> None:
+    assert only_rsa(suites) == rsa
+    assert ciphers("", suites, elliptic=not rsa) != ""
 
 
 async def served(port: int) -> bytes:

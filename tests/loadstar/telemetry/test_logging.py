@@ -34,6 +34,15 @@ def test_a_line_is_one_json_object_with_what_extra_added() -> None:
     }
 
 
+def test_libraries_only_warn_however_much_is_asked_for() -> None:
+    stream = io.StringIO()
+    with logs(5, "json", stream):
+        logging.getLogger("numba.core.byteflow").debug("bytecode dump")
+        logging.getLogger("grpc._cython.cygrpc").warning("a warning")
+        log.debug("ours")
+    assert [line["msg"] for line in lines(stream)] == ["a warning", "ours"]
+
+
 def test_a_failure_keeps_its_trace_in_the_same_line() -> None:
     stream = io.StringIO()
     with logs(2, "json", stream):
