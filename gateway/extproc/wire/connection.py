@@ -207,6 +207,8 @@ class Connection(Outbound):
             raise ConnectionFailed(Code.PROTOCOL_ERROR, "DATA on an idle stream")
         if stream_id not in self._ended_by_us:
             raise ConnectionFailed(Code.STREAM_CLOSED, "DATA on a closed stream")
+        if not length:
+            self._spend_control()
 
     @staticmethod
     def _unpad(buffer: bytes, start: int, end: int) -> tuple[int, int]:
@@ -373,6 +375,13 @@ class Connection(Outbound):
         if not self._control.take(self._now):
             raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "too many control frames")
 
+    def _spend_update(self) -> None:
+        """A WINDOW_UPDATE that frees nothing: two are due for each DATA frame that was sent."""
+        if self._updates_due:
+            self._updates_due -= 1
+        else:
+            self._spend_control()
+
     def _settings(self, flags: int, stream_id: int, buffer: bytes, start: int, end: int) -> None:
         if stream_id:
             raise ConnectionFailed(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
@@ -437,7 +446,9 @@ class Connection(Outbound):
             raise ConnectionFailed(Code.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
         stream = self._streams.get(stream_id)
         if stream is None:
-            self._spend_control()
+            # Envoy resets every stream that we end before it has: one answer to one of ours.
+            if not self._was_ended_by_us(stream_id):
+                self._spend_control()
             return
         if not self._resets.take(self._now):
             raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "too many resets")
@@ -457,13 +468,13 @@ class Connection(Outbound):
             if self._outbox_bytes:
                 self._pump_all()
             else:
-                self._spend_control()
+                self._spend_update()
             return
         stream = self._streams.get(stream_id)
         if stream is None:
             if stream_id > self._highest or not stream_id & 1:
                 raise ConnectionFailed(Code.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
-            self._spend_control()
+            self._spend_update()
             return
         if not increment:
             raise StreamFailed(stream_id, Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
@@ -473,7 +484,7 @@ class Connection(Outbound):
         if stream.outbox:
             self._pump(stream)
         else:
-            self._spend_control()
+            self._spend_update()
 
     # --- ends -----------------------------------------------------------------------------------
 

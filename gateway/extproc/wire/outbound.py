@@ -21,6 +21,7 @@ from gateway.extproc.wire.messages import PREFIX
 from gateway.extproc.wire.stream import Stream
 
 REMEMBERED_ENDS = 8192  # streams we ended while the peer may still be sending on them
+UPDATES_PER_DATA = 2  # WINDOW_UPDATE frames a DATA frame may cost its reader: stream, connection
 
 
 class Outbound:
@@ -36,6 +37,7 @@ class Outbound:
         self._peer_frame = f.DEFAULT_FRAME_SIZE
         self._outbox_bytes = 0
         self._uncredited = 0
+        self._updates_due = 0
         self._stalled_since: float | None = None
         self._sent_bytes = self._sent_bytes_seen = 0
         self._announce_empty_table = False
@@ -85,6 +87,7 @@ class Outbound:
             ):
                 stream.send_window -= size
                 self._send_window -= size
+                self._updates_due += UPDATES_PER_DATA
                 self._out.append(
                     f.HEAD.pack(size << 8 | f.DATA, 0, stream_id) + PREFIX.pack(0, len(message))
                 )
@@ -157,6 +160,7 @@ class Outbound:
             payload = self._cut(stream, room)
             stream.send_window -= len(payload)
             self._send_window -= len(payload)
+            self._updates_due += UPDATES_PER_DATA
             ends = not stream.outbox and stream.trailers == b""
             self._out.append(
                 f.HEAD.pack(len(payload) << 8 | f.DATA, f.END_STREAM if ends else 0, stream.id)
@@ -210,6 +214,10 @@ class Outbound:
         self._ended_by_us[stream_id] = None
         if len(self._ended_by_us) > REMEMBERED_ENDS:
             del self._ended_by_us[next(iter(self._ended_by_us))]
+
+    def _was_ended_by_us(self, stream_id: int) -> bool:
+        """Whether ``stream_id`` is one of those remembered; it is forgotten by asking."""
+        return self._ended_by_us.pop(stream_id, self) is None
 
     def _note_stall(self, now: float) -> None:
         """Start or stop the clock of a peer that does not read while much waits for it."""

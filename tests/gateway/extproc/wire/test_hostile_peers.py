@@ -74,6 +74,42 @@ def test_resets_at_the_pace_of_clients_hanging_up_are_served_for_ever() -> None:
     assert len(connection) == 0
 
 
+def test_resetting_streams_that_we_ended_is_no_flood() -> None:
+    """Envoy sends one RST_STREAM for each stream whose end it hears before it has ended it."""
+    connection = connected()
+    for turn in range(1000):
+        stream = 2 * turn + 1
+        connection.receive(opening(stream), 0.0)
+        connection.finish(stream)
+        connection.receive(f.rst_stream(stream, Code.CANCEL), 0.0)
+    assert not connection.closing
+
+
+def test_resetting_one_ended_stream_again_and_again_is_a_flood() -> None:
+    connection = connected()
+    connection.receive(opening(1), 0.0)
+    connection.finish(1)
+    assert flood(connection, f.rst_stream(1, Code.CANCEL)) <= LIMITS.control_burst + 1
+    assert goaway_code(connection) == Code.ENHANCE_YOUR_CALM
+
+
+def test_window_updates_for_what_was_sent_are_no_flood() -> None:
+    """A reader with small windows gives credit for each frame, of the stream and of all."""
+    connection = connected()
+    connection.receive(opening(1), 0.0)
+    for _ in range(1000):
+        connection.send(1, [b"x" * 100])
+        connection.receive(f.window_update(0, 105) + f.window_update(1, 105), 0.0)
+    assert not connection.closing
+
+
+def test_empty_data_for_a_stream_that_we_ended_is_a_flood() -> None:
+    connection = connected()
+    connection.receive(opening(1), 0.0)
+    connection.finish(1)
+    assert flood(connection, f.frame(f.DATA, 0, 1)) <= LIMITS.control_burst
+
+
 @pytest.mark.parametrize(
     "piece",
     [
