@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import grpc.aio
 import pytest
 from blockbuster import BlockBuster
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_grpc() -> None:
-    """grpcio's poller lives as long as anybody uses it; kept, no test's end takes it down."""
+def one_grpc() -> Iterator[None]:
+    """grpcio's poller lives as long as anybody uses it; kept, no test's end takes it down.
+
+    It wants a loop to begin with, and by now an earlier test may have left none.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     grpc.aio.init_grpc_aio()
+    yield
+    loop.close()
 
 
 @pytest.fixture(autouse=True)
