@@ -117,8 +117,9 @@ class RequestHandlerSpec:
 class EndpointPickerConfig:
     """The document as written; nothing is defaulted that was not said."""
 
-    api_version: Annotated[str, one_of(API_VERSION, OLD_API_VERSION)]
-    kind: Annotated[str, one_of(KIND)]
+    api_version: Annotated[str, one_of(API_VERSION, OLD_API_VERSION)] = API_VERSION
+    kind: Annotated[str, one_of(KIND)] = KIND
+    """Neither need be written, as in the reference: only one thing can stand here."""
     feature_gates: tuple[str, ...] = ()
     plugins: tuple[PluginSpec, ...] = ()
     scheduling_profiles: tuple[SchedulingProfile, ...] = ()

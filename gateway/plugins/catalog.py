@@ -58,6 +58,8 @@ from gateway.scheduling.sessions import SessionParameters
 _ALWAYS_ON = "is always on here and changes only how token loads are counted"
 _BY_PATH = "is accepted; which dialect a request speaks is told by its path"
 _NOT_BUILT = "has no effect in this version"
+_OF_A_PROFILE = frozenset({"scorer", "picker"})
+"""The reference's example of running without Kubernetes gives these to the profile handler."""
 
 TYPES = MappingProxyType(
     {
@@ -98,7 +100,7 @@ TYPES = MappingProxyType(
         "weighted-random-picker": PluginType(WeightedRandom),
         "power-of-two-picker": PluginType(PowerOfTwo),
         # profile handlers
-        "single-profile-handler": PluginType(SingleProfile),
+        "single-profile-handler": PluginType(SingleProfile, unread=_OF_A_PROFILE),
         # producers
         "approx-prefix-cache-producer": PluginType(PrefixParameters, approx_prefix),
         "inflight-load-producer": PluginType(InflightLoad, notice=_ALWAYS_ON),

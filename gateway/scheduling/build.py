@@ -157,10 +157,12 @@ def _profile(
     pickers: list[tuple[str, Picker]] = []
     for index, used in enumerate(spec.plugins):
         here, name = f"{path}.plugins[{index}]", used.plugin_ref
-        kinds = (Filter, Scorer, Picker)
-        plugin = instances.named(name, f"{here}.pluginRef", kinds, "filter, scorer or picker")
+        plugin = instances.named(name, f"{here}.pluginRef")
         if plugin is None:
             continue
+        if not isinstance(plugin, Filter | Scorer | Picker):
+            unused = f'"{name}" is no filter, scorer or picker: a profile has no use for it'
+            instances.notices.append(Notice(f"{here}.pluginRef", unused))
         if isinstance(plugin, Filter):
             filters.append(NamedFilter(name, plugin))
         if isinstance(plugin, Scorer):

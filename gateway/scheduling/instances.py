@@ -58,8 +58,9 @@ class Instances:
                 self._broken.add(name)
                 continue
             here = f"{path}.parameters"
+            written = self._read(spec.parameters, plugin_type, here)
             try:
-                self._parameters[name] = build_value(plugin_type.parameters, spec.parameters, here)
+                self._parameters[name] = build_value(plugin_type.parameters, written, here)
             except ConfigError as error:
                 self._problems.include(error)
                 self._broken.add(name)
@@ -118,6 +119,16 @@ class Instances:
                 hint = did_you_mean(name, (*self._catalog.types, *self._catalog.unbuilt))
                 self._problems.add(path, f'unknown plugin type "{name}"{hint}')
         return found
+
+    def _read(
+        self, written: Mapping[str, object] | None, plugin_type: PluginType, here: str
+    ) -> Mapping[str, object] | None:
+        """``written`` without what the type is known to ignore, of which a notice is given."""
+        ignored = plugin_type.unread.intersection(written or ())
+        if written is None or not ignored:
+            return written
+        self.notices += [Notice(f"{here}.{key}", "has no effect") for key in sorted(ignored)]
+        return {key: value for key, value in written.items() if key not in ignored}
 
     def _add_producers(self, wanted: Sequence[Wanted]) -> None:
         """Producers that scorers bring along; they take part, but no reference can name them."""

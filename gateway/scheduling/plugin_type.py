@@ -110,6 +110,8 @@ class PluginType:
     make: Make = as_written
     notice: str = ""
     """What start-up says when it is configured: deprecated, or without effect."""
+    unread: frozenset[str] = frozenset()
+    """Parameters that the reference's documents write and nothing reads, neither there nor here."""
 
 
 @dataclass(frozen=True, slots=True)

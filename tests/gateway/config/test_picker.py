@@ -126,6 +126,12 @@ def test_the_old_api_version_is_read_too() -> None:
     assert parse(text).api_version == "inference.networking.x-k8s.io/v1alpha1"
 
 
+def test_version_and_kind_need_not_be_written() -> None:
+    assert parse("plugins: []") == EndpointPickerConfig(
+        api_version="llm-d.ai/v1alpha1", kind="EndpointPickerConfig"
+    )
+
+
 def test_json_is_read_too() -> None:
     text = '{"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig", "plugins": []}'
     assert parse(text) == EndpointPickerConfig("llm-d.ai/v1alpha1", "EndpointPickerConfig")
@@ -137,7 +143,6 @@ def test_json_is_read_too() -> None:
         pytest.param(
             "", ["the document is empty; it should be an EndpointPickerConfig"], id="empty"
         ),
-        pytest.param("plugins: []", ["apiVersion: is required", "kind: is required"], id="no kind"),
         pytest.param(
             "apiVersion: llm-d.ai/v1\nkind: EndpointPicker",
             [

@@ -382,3 +382,30 @@ def test_every_type_has_defaults_for_its_parameters(name: str) -> None:
 def test_what_a_plugin_makes_start_up_say(name: str, notice: str) -> None:
     told = built(f"plugins: [{{type: queue-scorer}}, {{type: {name}}}]").notices
     assert [str(one) for one in told] == [f"plugins[1]: {notice}"]
+
+
+def test_the_routers_example_without_kubernetes_is_served() -> None:
+    """It gives its profile handler parameters that nothing reads, and names it in the profile."""
+    made = built(
+        """
+plugins:
+- {name: file-disc, type: file-discovery, parameters: {path: /etc/epp/endpoints.yaml}}
+- {name: kv-cache-scorer, type: kv-cache-utilization-scorer}
+- {name: random-picker, type: random-picker}
+- name: single-profile
+  type: single-profile-handler
+  parameters: {scorer: kv-cache-scorer, picker: random-picker}
+schedulingProfiles:
+- name: default
+  plugins: [{pluginRef: single-profile}]
+dataLayer: {discovery: {pluginRef: file-disc}}
+"""
+    )
+    profile = made.scheduler.profiles["default"]
+    assert (profile.filters, profile.scorers, profile.picker) == ((), (), RandomChoice())
+    assert [str(one) for one in made.notices] == [
+        "plugins[3].parameters.picker: has no effect",
+        "plugins[3].parameters.scorer: has no effect",
+        'schedulingProfiles[0].plugins[0].pluginRef: "single-profile" is no filter, scorer or '
+        "picker: a profile has no use for it",
+    ]
