@@ -1,4 +1,4 @@
-"""``python -m load_tests``: demo, compare, drive, bench, emulator, envoy-config."""
+"""``python -m load_tests``: demo, compare, drive, bench, emulator, overhead, envoy-config."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
+import yaml
 from rich.console import Console
 
 from load_tests import compare, single
@@ -23,7 +24,7 @@ from load_tests.demo import Demo, demo
 from load_tests.drive import target
 from load_tests.emulator.profiles import PROFILES
 from load_tests.envoy_config import Address, standalone
-from load_tests.fleet import Policy
+from load_tests.fleet import GatewayPlan, Policy
 from load_tests.measure import inference_perf
 from load_tests.traces import BadTrace
 from load_tests.workload import Shape, SharedPrefix
@@ -34,15 +35,19 @@ T = TypeVar("T")
 
 INTERRUPTED, TERMINATED = 130, 143  # the shell's convention: 128 and the signal's number
 PLAIN_WIDTH = 160
+OTHERS = {
+    "emulator": "emulated model servers",
+    "overhead": "CPU, latency and throughput of endpoint pickers",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["emulator"]:
-        # It has its own command line; `python -m load_tests.emulator` is the same.
-        sys.argv = ["python -m load_tests emulator", *given[1:]]
-        runpy.run_module("load_tests.emulator", run_name="__main__", alter_sys=False)
+    if given and given[0] in OTHERS:
+        # These have a command line of their own; `python -m load_tests.emulator` is the same.
+        sys.argv = [f"python -m load_tests {given[0]}", *given[1:]]
+        runpy.run_module(f"load_tests.{given[0]}", run_name="__main__", alter_sys=False)
         return 0
     arguments = _parser().parse_args(given)
     try:
@@ -66,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
     config = commands.add_parser("envoy-config", help="print manifests/envoy/standalone.yaml")
     config.set_defaults(run=_envoy_config)
-    commands.add_parser("emulator", help="emulated model servers; --help lists its flags")
+    for name, purpose in OTHERS.items():
+        commands.add_parser(name, help=f"{purpose}; --help lists its flags")
     return parser
 
 
@@ -104,6 +110,13 @@ def _add_compare(commands: Commands) -> None:
     versus.add_argument("--seed", type=int, default=usual.seed)
     versus.add_argument(
         "--speed", type=float, default=usual.speed, help="engine seconds per second"
+    )
+    versus.add_argument(
+        "--config",
+        type=_config,
+        default=usual.gateway,
+        metavar="FILE",
+        help="an EndpointPickerConfig for Loadstar, instead of the default; it needs no discovery",
     )
     versus.add_argument("--json", type=Path, help="write all figures here")
     versus.add_argument("--logs", type=Path, help="keep configurations and logs here")
@@ -161,6 +174,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         seconds=arguments.seconds,
         seed=arguments.seed,
         speed=arguments.speed,
+        gateway=arguments.config,
         logs=arguments.logs,
     )
     workload, results = _run(compare.compare(settings, SystemClock(), _say))
@@ -204,6 +218,16 @@ def _named(text: str) -> Shape:
         return named(text)
     except (KeyError, OSError, BadTrace) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _config(text: str) -> GatewayPlan:
+    try:
+        config = yaml.safe_load(Path(text).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not isinstance(config, dict):
+        raise argparse.ArgumentTypeError(f"{text}: not an EndpointPickerConfig")
+    return GatewayPlan(config)
 
 
 def _address(text: str) -> Address:

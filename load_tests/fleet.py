@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import grpc.aio
+import grpc
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -211,10 +211,11 @@ async def gateway(
     ]
     health = Address(HOST, health_port)
     async with child(name, command, logs=workdir, cwd=ROOT, grace_s=5) as process:
-        async with grpc.aio.insecure_channel(health.text) as channel:
-            await process.ready(
-                lambda: _serving(channel), within_s=GATEWAY_READY_SECONDS, what="SERVING"
-            )
+        await process.ready(
+            lambda: asyncio.to_thread(serving, health),
+            within_s=GATEWAY_READY_SECONDS,
+            what="SERVING",
+        )
         yield RunningGateway(
             Address(HOST, grpc_port),
             health,
@@ -240,12 +241,17 @@ def picker_config(config: dict[str, Any], endpoints_file: Path) -> dict[str, Any
     }
 
 
-async def _serving(channel: grpc.aio.Channel) -> bool:
+def serving(health: Address) -> bool:
+    """Whether the gateway's health service says SERVING. Blocks for at most two seconds.
+
+    Not grpc.aio: its channels outlive their loop, and these loops come and go.
+    """
     request = health_pb2.HealthCheckRequest(service=EXT_PROC_SERVICE)
-    try:
-        answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=PROBE_SECONDS)
-    except grpc.aio.AioRpcError:
-        return False
+    with grpc.insecure_channel(health.text) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=PROBE_SECONDS)
+        except grpc.RpcError:
+            return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 

@@ -34,6 +34,7 @@ def test_envoy_config_prints_the_manifest(capsys: pytest.CaptureFixture[str]) ->
         pytest.param(
             ["drive", "--to", "h:1", "--workload", "azure:/nowhere"], "No such file", id="no trace"
         ),
+        pytest.param(["compare", "--config", "/nowhere"], "No such file", id="no configuration"),
         pytest.param(["drive", "--to", "nowhere"], "HOST:PORT", id="no port"),
     ],
 )
