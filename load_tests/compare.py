@@ -41,7 +41,7 @@ MOST_OF_ROUND_ROBIN = 0.5
 DRIVER_LAG_S = 0.1
 """Above this p99 schedule delay the client, not the fleet, was measured."""
 
-# Two thirds more prefix tokens than one L4 has KV cache for, a quarter of what eight have.
+# Prefixes of 72,000 tokens in all: twice what one L4 can cache, a quarter of what eight can.
 COMPARED = SharedPrefix(
     groups=48, prefix_tokens=1500, question_tokens=100, output_tokens=30, length_cv=0.3
 )
