@@ -70,10 +70,11 @@ async def demo(plan: Demo, clock: Clock, console: Console) -> None:
             workdir = Path(made) / policy.value
             await asyncio.to_thread(workdir.mkdir)
             servers = ServersPlan(plan.settings.servers, plan.settings.profile, plan.settings.speed)
-            async with fleet(FleetPlan(policy=policy, servers=servers), workdir) as running:
+            deployed = FleetPlan(policy=policy, servers=servers, listen_ports=ENVOY_PORTS)
+            async with fleet(deployed, workdir) as running:
                 run.servers = [a.text for a in running.servers.addresses]
                 await _watched(running, run, runs, workload, clock, console)
-                results.append(_result(policy, run, workload.arrivals))
+                results.append(_result(policy, run))
                 if policy is plan.settings.policies[-1]:
                     await _finish(plan, workload, runs, results, running, console)
 
@@ -117,7 +118,7 @@ async def _show(run: Run, runs: Sequence[Run], clock: Clock, console: Console) -
             await asyncio.sleep(REDRAW_S)
 
 
-def _result(policy: Policy, run: Run, arrivals: Sequence[Arrival]) -> Result:
+def _result(policy: Policy, run: Run) -> Result:
     first, last = run.moments[0], run.moments[-1]
     used = {name: last.cpu_s[name] - first.cpu_s[name] for name in last.cpu_s}
     return Result(policy, run.samples, last.at_s - first.at_s, used)
