@@ -11,7 +11,7 @@ import gc
 import logging
 import random
 import ssl
-from collections.abc import Coroutine, Iterator, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -49,6 +49,7 @@ from gateway.serving.measured import MeasuredPolicy
 from gateway.serving.pages import config_page, endpoints_page
 from gateway.serving.policy_file import PolicyFile
 from gateway.serving.pool_gauges import PoolGauges
+from gateway.serving.settling import settling
 from gateway.serving.traced import TracedDirector
 from gateway.serving.transports import Hosted, transport
 from loadstar import tls
@@ -88,6 +89,8 @@ class Gateway:
     hosted: Hosted
     health: Health
     readiness: Readiness
+    settle: Callable[[float], None]
+    """Gives back what answers that nobody follows should have given back by a time."""
 
     async def serve(self, signals: StopSignals) -> bool:
         """Serve until a signal, then drain. True if every stream ended by itself.
@@ -134,6 +137,7 @@ class Gateway:
         """What runs beside the servers until the end: name and task."""
         yield "discovery", self.discovery.run(self.store)
         yield "configuration", self.policy.run()
+        yield "settling", settling(self.settle, self.clock)
         if self.scraper is not None:
             yield "scraper", self.scraper.run()
         if self.certificate is not None and self.flags.enable_cert_reload:
@@ -191,7 +195,7 @@ def build(
         )
 
     # Who routes, and the stream that asks.
-    director: AnyDirector = Director(
+    director = Director(
         store=store,
         policy=policy.current,
         inflight=InFlight(lambda: store.columns),
@@ -203,8 +207,7 @@ def build(
             subset_filter=not flags.disable_endpoint_subset_filter,
         ),
     )
-    if tracing is not None:
-        director = TracedDirector(director, tracing)
+    asked: AnyDirector = director if tracing is None else TracedDirector(director, tracing)
     limits = Limits(
         max_body_bytes=flags.max_body_bytes,
         conformance_echo=flags.conformance_echo or policy.built.report_served,
@@ -214,7 +217,7 @@ def build(
     readiness = Readiness(lambda: store.synced)
     health = Health(readiness)
     hosted = Hosted(
-        new_conductor=lambda: Conductor(director, clock, limits, partial(request_id, rng)),
+        new_conductor=lambda: Conductor(asked, clock, limits, partial(request_id, rng)),
         streams=streams,
         clock=clock,
         watcher=metrics if flags.enable_grpc_stream_metrics else None,
@@ -250,6 +253,7 @@ def build(
         hosted=hosted,
         health=health,
         readiness=readiness,
+        settle=director.settle,
     )
 
 

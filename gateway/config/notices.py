@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from gateway.config.picker import OLD_API_VERSION, EndpointPickerConfig, FlowControlSpec
+from gateway.config.picker import (
+    OLD_API_VERSION,
+    EndpointPickerConfig,
+    FlowControlSpec,
+    ResponseMode,
+)
 from loadstar.config.load import key_of
 
 
@@ -23,6 +28,10 @@ class Notice:
         return f"{self.path}: {self.message}"
 
 
+ONLY_WHERE_SAFE = (
+    "takes effect where the proxy's response_body_mode is STREAMED, BUFFERED, BUFFERED_PARTIAL or "
+    "NONE; in FULL_DUPLEX_STREAMED every response is followed, or parts of it could be lost"
+)
 NOT_QUEUED = "is read but has no effect: this version does not queue requests"
 
 
@@ -53,6 +62,8 @@ def notices(config: EndpointPickerConfig, gates: Mapping[str, bool]) -> tuple[No
             for part in fields(FlowControlSpec)
             if part.name != "saturation_detector" and getattr(flow, part.name) != part.default
         ]
+    if config.response_processing.mode is not ResponseMode.FULL:
+        found.append(Notice("responseProcessing.mode", ONLY_WHERE_SAFE))
     layer = config.data_layer
     if layer is not None and layer.cross_replica_sync_interval is not None:
         found.append(

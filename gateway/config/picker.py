@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Annotated, TypeAlias
 
 from loadstar.config.document import read
 from loadstar.config.errors import ConfigError
-from loadstar.config.load import NOT_EMPTY, Seconds, Whole, at_least, build, key, one_of
+from loadstar.config.load import (
+    NOT_EMPTY,
+    Fraction,
+    Seconds,
+    Whole,
+    at_least,
+    between,
+    build,
+    key,
+    one_of,
+)
 
 API_VERSION = "llm-d.ai/v1alpha1"
 OLD_API_VERSION = "inference.networking.x-k8s.io/v1alpha1"
@@ -113,6 +124,27 @@ class RequestHandlerSpec:
     parsers: tuple[PluginRef, ...] = ()
 
 
+class ResponseMode(Enum):
+    """How far responses are followed."""
+
+    FULL = "full"
+    """To their end: exact accounts, token usage, TTFT and TPOT of every request."""
+    HEADERS = "headers"
+    """To their headers: the cheapest; no usage, and accounts by expectation."""
+    ADAPTIVE = "adaptive"
+    """A sampled share in full, the rest to their headers: expectations stay calibrated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseProcessing:
+    """Loadstar's own section ``responseProcessing``, which the reference does not have."""
+
+    mode: ResponseMode = ResponseMode.FULL
+    sample_share: Annotated[Fraction, between(0, 1)] = 0.05
+    """Of responses that ``adaptive`` follows to their end. One in twenty is some per second where
+    the cost of following matters, and a twentieth of that cost."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointPickerConfig:
     """The document as written; nothing is defaulted that was not said."""
@@ -128,6 +160,7 @@ class EndpointPickerConfig:
     request_handler: RequestHandlerSpec | None = None
     saturation_detector: DetectorRef | None = None
     """Older place of ``flowControl.saturationDetector``, which goes before it."""
+    response_processing: ResponseProcessing = ResponseProcessing()
     parser: PluginRef | None = None
     """Older form of ``requestHandler.parsers``, which goes before it."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gateway.admission.outlier import Breakers
 from gateway.admission.sheddable import admit, sheddable
+from gateway.config.picker import ResponseProcessing
 from gateway.datalayer.state import Endpoint, PoolState, pool_state
 from gateway.director.failures import PluginFailures
 from gateway.director.intent import Intent
@@ -29,9 +30,10 @@ LEAST_BUSY = "least-busy"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision, what it was made of, and who is to hear what became of it."""
+    """A decision, what it was made of, how far to follow it, and who is to hear of it."""
 
     scheduler: Scheduler
+    processing: ResponseProcessing
     cycle: Cycle
     decision: Decision
 
@@ -72,8 +74,7 @@ class Chooser:
         """
         policy = self._policy()
         priority = intent.traffic.priority
-        if sheddable(priority):
-            admit(priority, self._saturation(policy.saturation, state, candidates, now))
+        self._admit(policy, priority, state, candidates, now)
         cycle = Cycle(
             request=request,
             target_model=intent.target_model,
@@ -95,7 +96,24 @@ class Chooser:
             seconds = self._clock.now() - started
             self._measures.scheduled(seconds, intent.traffic.target_model, *chosen)
         self._breakers.picked(first, now)
-        return Choice(policy.scheduler, cycle, decision)
+        return Choice(policy.scheduler, policy.response_processing, cycle, decision)
+
+    def admit(
+        self, priority: int, state: PoolState, candidates: tuple[Endpoint, ...], now: float
+    ) -> None:
+        """Let a request of ``priority`` among ``candidates`` pass. Raises Shed."""
+        self._admit(self._policy(), priority, state, candidates, now)
+
+    def _admit(
+        self,
+        policy: Policy,
+        priority: int,
+        state: PoolState,
+        candidates: tuple[Endpoint, ...],
+        now: float,
+    ) -> None:
+        if sheddable(priority):
+            admit(priority, self._saturation(policy.saturation, state, candidates, now))
 
     def _schedule(
         self,

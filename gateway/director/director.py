@@ -7,7 +7,9 @@ are asked for in turn.
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -18,12 +20,14 @@ from gateway.datalayer.state import Endpoint, PoolState
 from gateway.director.choosing import Choice, Chooser
 from gateway.director.demand import OutputLengths, demand
 from gateway.director.failures import PluginFailures
-from gateway.director.intent import Intent, check, read
+from gateway.director.intent import Intent, check, read, read_headers
 from gateway.director.measures import Measures, Traffic
+from gateway.director.paces import Pace
 from gateway.director.policy import Policy
 from gateway.director.subset import Addresses
+from gateway.director.unfollowed import Unfollowed, follows
 from gateway.errors import NoEndpoint, Refusal
-from gateway.request.model import Ending, InferenceRequest, Outcome, Route
+from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from gateway.request.model_rules import ModelRewrite
 from gateway.scheduling.failures import Skipping
 from loadstar.clock import Clock
@@ -70,6 +74,9 @@ class Live:
     routed_at: float
     streamed: bool
     """The client asked for a stream."""
+    expected_output: int
+    """Tokens, estimated at pick time."""
+    responding_at: float | None = None
     status: int | None = None
     first_token_at: float | None = None
 
@@ -94,6 +101,7 @@ class Director:
         self._rng = rng
         self._settings = settings
         self._outputs = OutputLengths()
+        self._unfollowed = Unfollowed(inflight)
         self._breakers = Breakers()
         self._failures = PluginFailures(measures)
         self._chooser = Chooser(
@@ -114,6 +122,29 @@ class Director:
         """Requests routed and not yet ended."""
         return len(self._live)
 
+    @property
+    def lingering(self) -> int:
+        """Answers let go at their headers that are taken to be under way still."""
+        return len(self._unfollowed)
+
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        """Let a request's body come, unless its headers alone say that ``route`` will refuse it.
+
+        Raises:
+            NoEndpoint: the pool is empty, or the subset is empty or matches none of it.
+            Shed: the candidates are saturated and the request's priority is negative.
+        """
+        objectives = self._store.objectives
+        try:
+            state = self._current()
+            candidates = self._candidates(state, subset)
+            if objectives:
+                priority = read_headers(headers, objectives).priority
+                self._chooser.admit(priority, state, candidates, now)
+        except Refusal as refusal:
+            self._measures.refused(read_headers(headers, objectives), refusal.code)
+            raise
+
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         """Where ``request`` goes. Whoever gets a route owes one ``finish`` of its ticket.
 
@@ -126,6 +157,7 @@ class Director:
             NothingFits: the profile's filters dropped every candidate.
             BadRequest: a control header cannot be used.
         """
+        self._unfollowed.sweep(now)
         intent = read(request, self._store.objectives, self._store.rewrites, self._rng)
         traffic = intent.traffic
         if intent.rule is not None:
@@ -146,6 +178,8 @@ class Director:
             rewrite_to=intent.rewrite_to,
             request_headers=decision.request_headers,
             scores=None if result is None else result.scores,
+            # A renamed model has to be named back.
+            follow=intent.rewrite_to is not None or follows(choice.processing, self._rng),
         )
 
     def responding(
@@ -160,6 +194,7 @@ class Director:
         if live is None or live.choice is None:
             return NO_HEADERS
         choice, live.choice, live.status = live.choice, None, status
+        live.responding_at = now
         first = live.credit.endpoint
         server = self._server(first, served)
         if server is None:
@@ -188,13 +223,18 @@ class Director:
         live = self._live.pop(ticket, None)
         if live is None:
             return
-        self._inflight.give_back(live.credit)
         status = live.status if outcome.status is None else outcome.status
+        if outcome.ending is Ending.LET_GO and _goes_on(live, outcome, status):
+            model = live.traffic.target_model
+            self._unfollowed.linger(live.credit, model, live.expected_output, now)
+        else:
+            self._inflight.give_back(live.credit)
         if live.choice is not None:  # ``responding`` was never told: this is the first news
             self._judge(live.credit.endpoint, status, now)
         usage = outcome.usage
         if outcome.ending is Ending.COMPLETE and usage.output_tokens is not None:
             self._outputs.observe(live.traffic.target_model, usage.output_tokens)
+        self._learn_pace(live, outcome, now)
         self._measures.live(len(self._live))
         self._measures.finished(
             live.traffic,
@@ -208,6 +248,39 @@ class Director:
             response_bytes=outcome.response_bytes,
             streamed=outcome.streamed,
         )
+
+    def settle(self, now: float) -> None:
+        """Give back what lingers beyond its time, or beyond what endpoints say of themselves.
+
+        For when no request comes that would do it; several times a second is enough.
+        """
+        self._unfollowed.settle(self._store.state.columns, self._streaming, now)
+
+    def _streaming(self, before: Mapping[int, float]) -> Mapping[int, int]:
+        """Followed streams that were answering before the time given for their slot, per slot."""
+        counts: Counter[int] = Counter()
+        for live in self._live.values():
+            slot = live.credit.endpoint.slot
+            if live.streamed and live.responding_at is not None:
+                counts[slot] += live.responding_at < before.get(slot, -math.inf)
+        return counts
+
+    def _learn_pace(self, live: Live, outcome: Outcome, now: float) -> None:
+        """What a followed answer says of how long the others take.
+
+        Where its usage is not said, the expected output stands for it: a pace that is wrong by
+        the same factor as the expectation gives the right duration.
+        """
+        if outcome.ending is not Ending.COMPLETE or not outcome.streamed:
+            return
+        tokens = outcome.usage.output_tokens
+        if tokens is None:
+            tokens = live.expected_output
+        if live.responding_at is None or live.first_token_at is None or tokens < 2:
+            return
+        until_first = live.first_token_at - live.responding_at
+        per_token = (now - live.first_token_at) / (tokens - 1)
+        self._unfollowed.learn(live.credit, live.traffic.target_model, Pace(until_first, per_token))
 
     def _candidates(self, state: PoolState, subset: tuple[str, ...] | None) -> tuple[Endpoint, ...]:
         if not state.endpoints:
@@ -253,6 +326,7 @@ class Director:
             choice=choice,
             routed_at=now,
             streamed=request.body is not None and request.body.stream,
+            expected_output=cost.tokens - cost.prefill_tokens,
         )
         return self._last_ticket
 
@@ -279,6 +353,13 @@ class Director:
             self._breakers.failed(endpoint, now)
         else:
             self._breakers.answered(endpoint)
+
+
+def _goes_on(live: Live, outcome: Outcome, status: int | None) -> bool:
+    """Whether the endpoint works on after the headers: an answer in one piece is complete by
+    then, and an error is no work."""
+    successful = status is not None and 200 <= status < 300
+    return successful and (live.streamed or outcome.streamed)
 
 
 def _seconds_per_output_token(live: Live, outcome: Outcome, now: float) -> float | None:

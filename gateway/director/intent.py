@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gateway.director.measures import Traffic
 from gateway.errors import BadRequest
-from gateway.request.model import InferenceRequest
+from gateway.request.model import Headers, InferenceRequest
 from gateway.request.model_rules import ModelRewrite, choose
 
 OBJECTIVE = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
@@ -63,7 +63,7 @@ def read(
             rule, target = chosen
         elif controls:
             target = _value(controls, MODEL_REWRITE) or model
-    priority = objectives.get(_value(controls, OBJECTIVE), DEFAULT_PRIORITY)
+    priority = _priority(controls, objectives)
     return Intent(
         target_model=target,
         rewrite_to=target if target != model else None,
@@ -72,10 +72,16 @@ def read(
         traffic=Traffic(
             label(model),
             label(target),
-            label(_value(controls, FAIRNESS_ID) or DEFAULT_FLOW),
+            _fairness_id(controls),
             priority,
         ),
     )
+
+
+def read_headers(headers: Headers, objectives: Mapping[str, int]) -> Traffic:
+    """Whose request it is, as far as ``headers`` tell; the models are not known yet."""
+    controls = {name: value for name, value in headers if name in CONTROL_HEADERS}
+    return Traffic("", "", _fairness_id(controls), _priority(controls, objectives))
 
 
 def check(intent: Intent) -> None:
@@ -98,6 +104,14 @@ def label(text: str) -> str:
     if text.isascii() and len(text) <= LABEL_CHARACTERS:
         return text
     return text[:LABEL_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
+def _priority(controls: Mapping[str, str], objectives: Mapping[str, int]) -> int:
+    return objectives.get(_value(controls, OBJECTIVE), DEFAULT_PRIORITY)
+
+
+def _fairness_id(controls: Mapping[str, str]) -> str:
+    return label(_value(controls, FAIRNESS_ID) or DEFAULT_FLOW)
 
 
 def _value(controls: Mapping[str, str], names: tuple[str, ...]) -> str:

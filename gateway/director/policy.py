@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from gateway.config.picker import ResponseProcessing
 from gateway.datalayer.state import Endpoint
 from gateway.scheduling.types import Cycle, Decision, SaturationDetector
 
@@ -45,3 +46,6 @@ class Policy(Protocol):
 
     @property
     def saturation(self) -> SaturationDetector: ...
+
+    @property
+    def response_processing(self) -> ResponseProcessing: ...

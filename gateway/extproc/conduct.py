@@ -16,7 +16,9 @@ from gateway.errors import Broken, Refusal
 from gateway.extproc.decode import ProcessingRequest, events
 from gateway.extproc.encode import ProcessingResponse, response
 from gateway.extproc.messages import (
+    Admitted,
     AnswerImmediately,
+    AskAdmission,
     AskResponse,
     AskRoute,
     Command,
@@ -28,7 +30,7 @@ from gateway.extproc.messages import (
     Routed,
 )
 from gateway.extproc.session import Limits, Session
-from gateway.request.model import Ending, InferenceRequest, Outcome, Route
+from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from loadstar.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,10 @@ LAST_RESORT = response(
 
 class Director(Protocol):
     """Who routes requests and follows what becomes of them."""
+
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        """Let a request's body come. Raises Refusal if its headers alone say it is in vain."""
+        ...
 
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         """Choose endpoints for ``request`` and take credit for it. Raises Refusal."""
@@ -134,6 +140,8 @@ class Conductor:
     def _carry_out(self, commands: list[Command], answers: list[ProcessingResponse]) -> None:
         for command in commands:
             match command:
+                case AskAdmission():
+                    self._tell(self._admit(command), answers)
                 case AskRoute():
                     self._tell(self._route(command), answers)
                 case AskResponse():
@@ -144,6 +152,15 @@ class Conductor:
                     self._give_back(command.outcome)
                 case _:
                     answers.append(response(command))
+
+    def _admit(self, ask: AskAdmission) -> Event:
+        try:
+            self._director.admit_early(ask.headers, ask.subset, self._clock.now())
+        except Refusal as refusal:
+            return Refused(refusal)
+        except Exception as broken:  # Only a chance to save work is lost: ``route`` asks again.
+            self._complain(broken)
+        return Admitted()
 
     def _route(self, ask: AskRoute) -> Event:
         try:

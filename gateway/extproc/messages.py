@@ -82,6 +82,11 @@ class ResponseTrailers:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """The director's answer to AskAdmission; Refused is the other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Routed:
     """The director's answer to AskRoute."""
 
@@ -90,7 +95,7 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The director's other answer to AskRoute; also used for failures of our own."""
+    """The director's other answer to AskAdmission and AskRoute; also failures of our own."""
 
     refusal: Refusal
 
@@ -110,6 +115,7 @@ Event: TypeAlias = (
     | ResponseHeaders
     | ResponseBody
     | ResponseTrailers
+    | Admitted
     | Routed
     | Refused
     | Responding
@@ -187,6 +193,17 @@ class AnswerImmediately:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAdmission:
+    """A body is about to be held: do the headers alone say that it would be in vain?
+
+    Answered by Admitted or Refused.
+    """
+
+    headers: Headers
+    subset: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class AskRoute:
     """Choose an endpoint; answered by Routed or Refused."""
 
@@ -219,5 +236,5 @@ class Finished:
 
 
 Answer: TypeAlias = AnswerHeaders | StreamBody | AnswerBody | AnswerTrailers | AnswerImmediately
-Ask: TypeAlias = AskRoute | AskResponse | FirstToken | Finished
+Ask: TypeAlias = AskAdmission | AskRoute | AskResponse | FirstToken | Finished
 Command: TypeAlias = Answer | Ask

@@ -10,7 +10,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.session import Limits
-from gateway.request.model import Ending, InferenceRequest, Outcome, Route
+from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from loadstar.clock import Clock
 
 EXCHANGES = (
@@ -40,6 +40,9 @@ EXCHANGES = (
 
 class _Nowhere:
     """A director that sends everything to one place and rewrites the model, so that is warm too."""
+
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        """Everything may come."""
 
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         return Route(destinations=("127.0.0.1:1",), ticket=0, rewrite_to="warmed")

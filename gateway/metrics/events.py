@@ -15,6 +15,9 @@ from gateway.errors import STATUS
 from gateway.metrics.families import GatewayFamilies
 from loadstar.telemetry.metrics import MAX_SERIES, CappedLabel, Collector, Histogram
 
+SHARE_MEMORY = 1000
+"""Responses that the sample share is an average of."""
+
 Traffic: TypeAlias = tuple[str, str, str, int]
 """(model, target model, fairness id, priority)."""
 
@@ -80,6 +83,10 @@ class Metrics:
         self._scrapes = f.scrapes.labels()
         self._live = f.live.labels()
         self._avoided = f.avoided.labels()
+        self._followed = f.responses.labels("true")
+        self._let_go = f.responses.labels("false")
+        self._share = f.share.labels()
+        self._shared_by = 0
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(f)
         PlatformCollector(registry=self.registry)
@@ -152,6 +159,8 @@ class Metrics:
         series = self._series(traffic)
         series.running.dec()
         self._families.endings.labels(ending).inc()
+        if status is not None:
+            self._sampled(followed=ending != "let-go")
         if status is not None and status >= 400:
             self._families.errors.labels(*series.labels, str(status)).inc()
         if ending == "complete":
@@ -166,6 +175,11 @@ class Metrics:
             series.ntpot.observe(seconds / output_tokens)
         if streamed and seconds_per_output_token is not None:
             series.tpot.observe(seconds_per_output_token)
+
+    def _sampled(self, *, followed: bool) -> None:
+        (self._followed if followed else self._let_go).inc()
+        self._shared_by = min(self._shared_by + 1, SHARE_MEMORY)
+        self._share.value += (followed - self._share.value) / self._shared_by
 
     def served_elsewhere(self, known: bool) -> None:
         """Another endpoint than the first pick served: one of the pool, or not."""

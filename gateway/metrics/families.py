@@ -24,6 +24,9 @@ from gateway.metrics.buckets import (
 )
 from loadstar.telemetry.metrics import Alias, Families, alias
 
+SAMPLED = " Of followed responses only: see loadstar_gateway_response_sample_share."
+"""What metrics say that the body of a response is needed for."""
+
 REQUEST_LABELS = ("model_name", "target_model_name", "fairness_id", "priority")
 
 
@@ -55,13 +58,13 @@ class GatewayFamilies(Families):
         )
         self.running = self.gauge(
             "llm_d_epp_request_running",
-            "Requests sent to an endpoint and not yet ended.",
+            "Requests sent to an endpoint and not yet ended, or let go at the response's headers.",
             *REQUEST_LABELS,
             also=[alias("inference_objective_running_requests", "model_name")],
         )
         self.duration = self.histogram(
             "llm_d_epp_request_duration_seconds",
-            "From the request's headers to the end of the response.",
+            "From the request's headers to the end of the response." + SAMPLED,
             *REQUEST_LABELS,
             buckets=LATENCY,
             also=[_objective("request_duration_seconds")],
@@ -75,14 +78,14 @@ class GatewayFamilies(Families):
         )
         self.response_bytes = self.histogram(
             "llm_d_epp_response_size_bytes",
-            "Length of the response body.",
+            "Length of the response body." + SAMPLED,
             *REQUEST_LABELS,
             buckets=RESPONSE_BYTES,
             also=[_objective("response_sizes")],
         )
         self.ttft = self.histogram(
             "llm_d_epp_request_ttft_seconds",
-            "From the request's headers to the first piece of the response body.",
+            "From the request's headers to the first piece of the response body." + SAMPLED,
             *REQUEST_LABELS,
             "streaming",
             buckets=TTFT,
@@ -90,35 +93,35 @@ class GatewayFamilies(Families):
         )
         self.tpot = self.histogram(
             "llm_d_epp_request_streaming_tpot_seconds",
-            "Time per output token after the first, of streamed responses.",
+            "Time per output token after the first, of streamed responses." + SAMPLED,
             *REQUEST_LABELS,
             buckets=TPOT,
             also=[_objective("request_tpot_seconds")],
         )
         self.ntpot = self.histogram(
             "llm_d_epp_request_ntpot_seconds",
-            "Whole duration per output token.",
+            "Whole duration per output token." + SAMPLED,
             *REQUEST_LABELS,
             buckets=NTPOT,
             also=[_objective("normalized_time_per_output_token_seconds")],
         )
         self.input_tokens = self.histogram(
             "llm_d_epp_request_input_tokens",
-            "Prompt tokens, as the model server reported them.",
+            "Prompt tokens, as the model server reported them." + SAMPLED,
             *REQUEST_LABELS,
             buckets=INPUT_TOKENS,
             also=[_objective("input_tokens")],
         )
         self.output_tokens = self.histogram(
             "llm_d_epp_request_output_tokens",
-            "Generated tokens, as the model server reported them.",
+            "Generated tokens, as the model server reported them." + SAMPLED,
             *REQUEST_LABELS,
             buckets=OUTPUT_TOKENS,
             also=[_objective("output_tokens")],
         )
         self.cached_tokens = self.histogram(
             "llm_d_epp_request_cached_tokens",
-            "Prompt tokens the model server took from its cache, as it reported them.",
+            "Prompt tokens the model server took from its cache, as it reported them." + SAMPLED,
             *REQUEST_LABELS,
             buckets=INPUT_TOKENS,
             also=[_objective("prompt_cached_tokens")],
@@ -241,6 +244,17 @@ class GatewayFamilies(Families):
         )
         self.endings = self.counter(
             "loadstar_gateway_requests_ended_total", "How routed requests ended.", "ending"
+        )
+        self.responses = self.counter(
+            "loadstar_gateway_responses_total",
+            "Responses that began, and whether they were followed to their end or let go at their "
+            "headers (responseProcessing).",
+            "followed",
+        )
+        self.share = self.gauge(
+            "loadstar_gateway_response_sample_share",
+            "Share of the last 1000 responses that were followed to their end: what the metrics "
+            "of durations and tokens rest on.",
         )
         self.refusals = self.counter(
             "loadstar_gateway_refusals_total",

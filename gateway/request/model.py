@@ -144,5 +144,5 @@ class Route:
     scores: Mapping[str, float] | None = None
     """destination -> total score, for ``--emit-endpoint-scores``."""
     follow: bool = True
-    """Read the response to its end; False ends the ext_proc stream once its headers are answered
-    (``Ending.LET_GO``), where nothing of the body has to be changed."""
+    """Read the response to its end. False ends the ext_proc stream once the response's headers
+    are answered (``Ending.LET_GO``), where no byte of the body can be lost by that."""

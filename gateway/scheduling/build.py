@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from gateway.config.data_sources import DataLayer
 from gateway.config.gates import read_gates
 from gateway.config.notices import Notice, notices
-from gateway.config.picker import EndpointPickerConfig, SchedulingPlugin, SchedulingProfile
+from gateway.config.picker import (
+    EndpointPickerConfig,
+    ResponseProcessing,
+    SchedulingPlugin,
+    SchedulingProfile,
+)
 from gateway.scheduling.bind_data import bind_data_layer
 from gateway.scheduling.instances import Instances
 from gateway.scheduling.plugin_type import Catalog, Parser, Policy, ServedReporter, Settings
@@ -40,6 +45,7 @@ class Built:
     gates: Mapping[str, bool]
     parsers: tuple[str, ...]
     """Names of the request parsers, in order of preference."""
+    response_processing: ResponseProcessing
     report_served: bool
     """Answer with ``x-conformance-test-served-endpoint``."""
     notices: tuple[Notice, ...]
@@ -79,6 +85,7 @@ def build(
         data_layer=data_layer,
         gates=gates,
         parsers=parsers,
+        response_processing=config.response_processing,
         report_served=any(True for _ in instances.of_kind(ServedReporter)),
         notices=(*notices(config, gates), *instances.notices),
     )

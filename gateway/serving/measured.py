@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from gateway.config.picker import ResponseProcessing
 from gateway.datalayer.state import Endpoint
 from gateway.director.policy import Policy, Scheduler
 from gateway.scheduling.types import Cycle, Decision, SaturationDetector
@@ -58,6 +59,7 @@ class MeasuredPolicy:
     def __init__(self, policy: Policy, counts: PrefixCounts) -> None:
         self._scheduler = MeasuredScheduler(policy.scheduler, counts)
         self._saturation = policy.saturation
+        self._response_processing = policy.response_processing
 
     @property
     def scheduler(self) -> Scheduler:
@@ -66,3 +68,7 @@ class MeasuredPolicy:
     @property
     def saturation(self) -> SaturationDetector:
         return self._saturation
+
+    @property
+    def response_processing(self) -> ResponseProcessing:
+        return self._response_processing

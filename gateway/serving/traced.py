@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from gateway.errors import Refusal
 from gateway.extproc.conduct import Director
-from gateway.request.model import Ending, InferenceRequest, Outcome, Route
+from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from loadstar.telemetry.tracing import Tracing
 
 TRACE_HEADERS = ("traceparent", "tracestate")
@@ -27,10 +28,26 @@ class TracedDirector:
         self._propagator = tracing.propagator
         self._spans: dict[int, Span] = {}
 
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        """As the director's; a refusal is a span of its own, as no route will follow."""
+        try:
+            self._director.admit_early(headers, subset, now)
+        except Refusal as refusal:
+            span = self._tracer.start_span(
+                "gateway.request",
+                self._parent(headers),
+                SpanKind.SERVER,
+                attributes={
+                    "gen_ai.request.id": headers.get("x-request-id"),
+                    "url.path": headers.get(":path").partition("?")[0],
+                },
+            )
+            _refused(span, refusal)
+            raise
+
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         """As the director's; a refusal is the span's error."""
-        carrier = {name: request.headers.get(name) for name in TRACE_HEADERS}
-        parent = self._propagator.extract({name: text for name, text in carrier.items() if text})
+        parent = self._parent(request.headers)
         span = self._tracer.start_span(
             "gateway.request",
             parent,
@@ -47,9 +64,7 @@ class TracedDirector:
             with self._tracer.start_as_current_span("gateway.request_orchestration", inside):
                 route = self._director.route(request, subset, now)
         except Refusal as refusal:
-            span.set_attribute("error.type", refusal.code)
-            span.set_status(Status(StatusCode.ERROR, refusal.code))
-            span.end()
+            _refused(span, refusal)
             raise
         span.set_attribute("server.address", route.destinations[0])
         if route.rewrite_to is not None:
@@ -86,6 +101,17 @@ class TracedDirector:
             span.end()
         self._director.finish(ticket, outcome, now)
 
+    def _parent(self, headers: Headers) -> Context:
+        """The caller's trace, if it sent one."""
+        carrier = {name: headers.get(name) for name in TRACE_HEADERS}
+        return self._propagator.extract({name: text for name, text in carrier.items() if text})
+
+
+def _refused(span: Span, refusal: Refusal) -> None:
+    span.set_attribute("error.type", refusal.code)
+    span.set_status(Status(StatusCode.ERROR, refusal.code))
+    span.end()
+
 
 def _describe(span: Span, outcome: Outcome) -> None:
     usage = outcome.usage
@@ -98,7 +124,7 @@ def _describe(span: Span, outcome: Outcome) -> None:
         if value is not None:
             span.set_attribute(name, value)
     failed = outcome.status is not None and outcome.status >= 500
-    if failed or outcome.ending is not Ending.COMPLETE:
+    if failed or outcome.ending not in (Ending.COMPLETE, Ending.LET_GO):
         reason = f"status {outcome.status}" if failed else outcome.ending.value
         span.set_attribute("error.type", reason)
         span.set_status(Status(StatusCode.ERROR, reason))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.datalayer.inflight import InFlight
+from gateway.datalayer.lingering import LONGEST_SECONDS
 from gateway.datalayer.state import Endpoint
 from gateway.director import Director
 from gateway.director.measures import Unmeasured
@@ -46,7 +47,8 @@ def carry_out(stg: Stage, call: tuple[object, ...], now: float) -> None:
         case ("first_token", int(ticket)):
             stg.director.first_token(ticket, now)
         case ("finish", int(ticket), Ending() as ending):
-            stg.director.finish(ticket, Outcome(ending, None, Usage(output_tokens=7)), now)
+            usage = Usage(output_tokens=7)
+            stg.director.finish(ticket, Outcome(ending, 200, usage, streamed=True), now)
         case _:
             raise ValueError(call)
 
@@ -62,10 +64,11 @@ def test_live_requests_and_rows_agree_in_any_order_of_calls(
         now += later
         carry_out(stg, call, now)
         routed += call[0] == "route"
-        assert sum(stg.requests()) == stg.director.live
+        assert sum(stg.requests()) == stg.director.live + stg.director.lingering
         assert min(min(row) for row in stg.inflight()) >= 0
     for ticket in range(1, routed + 1):
         stg.director.finish(ticket, Outcome(Ending.SHUTDOWN, None), now)
+    stg.director.settle(now + LONGEST_SECONDS)
     assert stg.inflight() == [(0, 0, 0)] * ENDPOINTS
     assert stg.director.live == 0
     assert len(stg.measures.of("routed")) == len(stg.measures.of("finished")) == routed
@@ -152,7 +155,7 @@ def test_nothing_is_left_after_a_hundred_thousand_mixed_streams() -> None:
     )
     bodies = [request("x" * n, stream=bool(n % 2)) for n in range(0, 4000, 7)]
     open_tickets: list[int] = []
-    now, started = NOW, 0
+    now, started, most_lingering = NOW, 0, 0
     while started < 100_000:
         now += rng.expovariate(200.0)
         if rng.random() < 0.005:
@@ -169,15 +172,31 @@ def test_nothing_is_left_after_a_hundred_thousand_mixed_streams() -> None:
             open_tickets.pop()
             end(director, ticket, pool, rng, now)
         if started % 500 == 0:
-            assert sum(row[0] for row in pool.rows()) == director.live == len(open_tickets)
+            assert director.live == len(open_tickets)
+            assert sum(row[0] for row in pool.rows()) == director.live + director.lingering
+            most_lingering = max(most_lingering, director.lingering)
+        if started % 100 == 0:
+            report(pool, rng, now)
+            director.settle(now)
             assert min(min(row) for row in pool.rows()) >= 0
     assert pool.reused > 50
     assert pool.left_busy > 50
     assert pool.store.columns is not first_columns
     for ticket in open_tickets:
         director.finish(ticket, Outcome(Ending.SHUTDOWN, None), now)
+    assert most_lingering > 10
     assert director.live == 0
+    director.settle(now + LONGEST_SECONDS)
     assert set(pool.rows()) == {(0, 0, 0)}
+
+
+def report(pool: Churn, rng: random.Random, now: float) -> None:
+    """Some members say how many requests they have: what we think, more, or fewer."""
+    columns = pool.store.columns
+    for member in pool.members[:: rng.randrange(1, 4)]:
+        columns.running[member.slot] = rng.randrange(40)
+        columns.waiting[member.slot] = rng.choice([0, 0, 5, float("nan")])
+        columns.observed_at[member.slot] = now - rng.random()
 
 
 def end(director: Director, ticket: int, pool: Churn, rng: random.Random, now: float) -> None:
@@ -185,9 +204,9 @@ def end(director: Director, ticket: int, pool: Churn, rng: random.Random, now: f
     status = rng.choice([None, 200, 200, 200, 404, 500, 503])
     if rng.random() < 0.8:
         served = rng.choice([None, "10.9.9.9:1", rng.choice(pool.members).destination])
-        director.responding(ticket, status, served, now)
+        director.responding(ticket, status, served, now - 2)
         if rng.random() < 0.8:
-            director.first_token(ticket, now)
+            director.first_token(ticket, now - 1)
     usage = Usage(output_tokens=rng.choice([None, 1, 90]))
     outcome = Outcome(rng.choice(list(Ending)), status, usage, streamed=rng.random() < 0.5)
     for _ in range(rng.choice([1, 1, 2])):

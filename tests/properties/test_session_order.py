@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from gateway.errors import Denied, NoEndpoint, Refusal, Shed
 from gateway.extproc.messages import (
+    Admitted,
     Announced,
     AnswerImmediately,
+    AskAdmission,
     AskResponse,
     AskRoute,
     BodyMode,
@@ -61,6 +63,10 @@ class Plan:
     announced: bool
     rewrites: bool
     refusal: Refusal | None
+    refuses_early: bool
+    """The refusal comes before the body where it can."""
+    follows: bool
+    """The route wants the response read to its end."""
     leaves_after: int
     """Messages until the client leaves; more than there are is never."""
     answers_early: bool
@@ -128,6 +134,8 @@ def plans(draw: st.DrawFn) -> Plan:
         announced=announced,
         rewrites=draw(st.booleans()),
         refusal=draw(st.sampled_from([None, None, None, Shed("busy"), Denied("no")])),
+        refuses_early=draw(st.booleans()),
+        follows=draw(st.booleans()),
         leaves_after=draw(st.sampled_from([99, 99, *range(8)])),
         answers_early=draw(st.integers(0, 4)) == 0,
         repeats_end=draw(st.booleans()),
@@ -147,6 +155,7 @@ class Stage:
         self.routes = 0
         self.first_tokens = 0
         self.outcomes: list[Outcome] = []
+        self.unanswered_at_the_end = False
 
     def play(self) -> None:
         if self.plan.announced:
@@ -182,6 +191,9 @@ class Stage:
         for command in commands:
             note(f"   us: {str(command)[:200]}")
             match command:
+                case AskAdmission():
+                    early = self.plan.refusal if self.plan.refuses_early else None
+                    self.tell(Admitted() if early is None else Refused(early))
                 case AskRoute():
                     self.tell(self.route(command))
                 case AskResponse():
@@ -190,6 +202,8 @@ class Stage:
                     self.first_tokens += 1
                 case Finished():
                     self.outcomes.append(command.outcome)
+                    halves = (self.request, self.response)
+                    self.unanswered_at_the_end = any(half.unanswered for half in halves)
                 case AnswerImmediately():
                     assert not self.response.begun, "the client has a response already"
                     self.told_immediately = True
@@ -204,7 +218,8 @@ class Stage:
         if self.plan.refusal is not None:
             return Refused(self.plan.refusal)
         self.routes += 1
-        return Routed(Route(("10.0.0.1:8000",), 7, TARGET if self.plan.rewrites else None))
+        target = TARGET if self.plan.rewrites else None
+        return Routed(Route(("10.0.0.1:8000",), 7, target, follow=self.plan.follows))
 
     def bodies_that_may_arrive(self) -> list[bytes]:
         """What the model server may see: the model changed where it can be, else every byte."""
@@ -262,5 +277,20 @@ def test_a_stream_is_complete_if_and_only_if_the_response_was(plan: Plan) -> Non
         if outcome.ending is Ending.COMPLETE:
             assert stage.response.begun
             assert not stage.response.has_bytes_to_send
-        else:
+        elif outcome.ending is not Ending.LET_GO:
             assert not stage.response.said_its_end
+
+
+@given(plans())
+def test_a_response_is_let_go_only_where_nothing_can_be_lost(plan: Plan) -> None:
+    """Envoy has kept every byte of it, no byte of it has to change, and the request has passed."""
+    stage = Stage(plan)
+    stage.play()
+    for outcome in stage.outcomes:
+        if outcome.ending is Ending.LET_GO:
+            assert not plan.follows
+            assert plan.response.mode is not BodyMode.FULL_DUPLEX_STREAMED
+            assert not stage.response.forwarded
+            assert not stage.unanswered_at_the_end
+            assert model_value(TARGET) not in bytes(stage.request.forwarded)
+            assert not outcome.response_bytes

@@ -40,7 +40,7 @@ BODIES = [
     b'data: {"model":"t","usage":{"prompt_tokens":"NaN","completion_tokens":-1}}\n\n',
     b"\x00\xff" * 700,
 ]
-METHODS = ["route", "responding", "first_token", "finish"]
+METHODS = ["admit_early", "route", "responding", "first_token", "finish"]
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +101,7 @@ DIRECTORS = st.builds(
     answer=st.sampled_from(
         [
             HERE,
+            Route(("10.0.0.1:8000",), 1, follow=False),
             Route(("[::1]:1", "b:2"), 1, rewrite_to="t", scores={"b:2": float("nan")}),
             Shed("busy"),
             Bug("secret"),
@@ -108,6 +109,7 @@ DIRECTORS = st.builds(
     ),
     headers=st.sampled_from([(), (("x-session-token", "\ud800"),)]),
     breaks=st.frozensets(st.sampled_from(METHODS), max_size=1),
+    early=st.sampled_from([None, None, Shed("busy")]),
 )
 
 

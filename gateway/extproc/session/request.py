@@ -16,6 +16,7 @@ from gateway.extproc.messages import (
     AnswerBody,
     AnswerHeaders,
     AnswerTrailers,
+    AskAdmission,
     AskRoute,
     BodyMode,
     Command,
@@ -39,6 +40,8 @@ DUPLEX = BodyMode.FULL_DUPLEX_STREAMED
 class Phase(Enum):
     FRESH = auto()
     """Nothing has come yet."""
+    ADMITTING = auto()
+    """Headers have come; the director has been asked whether their body is worth holding."""
     HOLDING = auto()
     """Headers have come; the body is collected until it can be routed."""
     DECIDING = auto()
@@ -47,6 +50,10 @@ class Phase(Enum):
     """Decided; what still comes is answered as it comes."""
     ENDED = auto()
     """The last message has been answered; a repeated end of stream is ignored."""
+
+
+DEAF = (Phase.ENDED, Phase.DECIDING, Phase.ADMITTING)
+"""Phases in which Envoy has nothing to say: all is said, or the director has to speak first."""
 
 
 class Moment(Enum):
@@ -100,6 +107,13 @@ class RequestSide:
             return None
         return self.route.rewrite_to, original
 
+    @property
+    def passed(self) -> bool:
+        """Nothing of the request depends on us any more: what may still come is Envoy's own."""
+        if self._phase is Phase.PASSING:
+            return self.mode is BodyMode.NONE or self._buffers
+        return self._phase is Phase.ENDED
+
     def give_up(self) -> None:
         """Route no more (a response has begun without us): pass the rest on as it is."""
         self._unroutable = True
@@ -116,15 +130,22 @@ class RequestSide:
             return self._decide(Moment.HEADERS_ALONE)
         if self.mode is BodyMode.STREAMED or self.mode is BodyMode.NONE:
             return self._decide(Moment.HEADERS_BEFORE_BODY)
-        self._phase = Phase.HOLDING
+        self._phase = Phase.ADMITTING
         if self.body_bytes > self._limits.max_body_bytes:
             raise self._too_large()
+        return [AskAdmission(self.head.believed, self._subset)]
+
+    def admitted(self) -> list[Command]:
+        """The director takes no offence at the headers: let the body come."""
+        if self._phase is not Phase.ADMITTING:
+            return []
+        self._phase = Phase.HOLDING
         # Envoy waits for this answer before it buffers, and holds the headers until the body's.
         return [] if self.mode is DUPLEX else [AnswerHeaders(REQUEST)]
 
     def on_body(self, event: RequestBody) -> list[Command]:
         phase = self._phase
-        if phase is Phase.ENDED or phase is Phase.DECIDING:
+        if phase in DEAF:
             return []
         if phase is Phase.PASSING and self._buffers:
             return []  # A buffered body is one message; only trailers may follow it.
@@ -145,7 +166,7 @@ class RequestSide:
 
     def on_trailers(self) -> list[Command]:
         phase = self._phase
-        if phase is Phase.ENDED or phase is Phase.DECIDING:
+        if phase in DEAF:
             return []
         if phase is Phase.HOLDING:
             return self._decide(Moment.BUFFERED_TRAILERS if self._buffers else Moment.TRAILERS)

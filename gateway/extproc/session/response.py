@@ -94,6 +94,17 @@ class ResponseSide:
         return self._is_whole
 
     @property
+    def may_be_let_go(self) -> bool:
+        """The headers are answered, and the body reaches the client if the stream ends here.
+
+        Never in FULL_DUPLEX_STREAMED: there Envoy keeps no copy of what it has sent us, and it
+        sends the body without waiting for our answer to the headers. What is on its way when the
+        stream ends is lost, with no error to anybody (Envoy 1.40; ``test_let_go_with_envoy``).
+        """
+        passing = self._phase is Phase.PASSING
+        return passing and self.mode is not BodyMode.FULL_DUPLEX_STREAMED and self._renamer is None
+
+    @property
     def _is_whole(self) -> bool:
         """As many bytes have come as were declared."""
         return self._declared is not None and self.body_bytes >= self._declared

@@ -1,8 +1,9 @@
 """One HTTP request as Envoy tells it: a state machine without IO, clock or log.
 
-``on`` takes what Envoy or the director said and returns what to tell them, in order. AskRoute
-wants Routed or Refused in return, AskResponse wants Responding, each before anything else is
-told. Whatever happens, every route taken is given back by exactly one Finished.
+``on`` takes what Envoy or the director said and returns what to tell them, in order. AskAdmission
+wants Admitted or Refused in return, AskRoute wants Routed or Refused, AskResponse wants
+Responding, each before anything else is told. Whatever happens, every route taken is given back
+by exactly one Finished.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 from gateway.errors import Broken, Refusal
 from gateway.extproc.messages import (
+    Admitted,
     Announced,
     Command,
     Event,
@@ -112,7 +114,9 @@ class Session:
             case ResponseHeaders():
                 return self._response_headers(event)
             case Responding():
-                return self._response.responding(event.headers)
+                return self._responding(event)
+            case Admitted():
+                return self._request.admitted()
             case Refused():
                 return self._refuse(event.refusal)
             case RequestTrailers():
@@ -135,6 +139,15 @@ class Session:
             # Envoy or another filter answered before there was a route; it may still read on.
             self._request.give_up()
         return self._response.on_headers(event, self._taken, self._request.renamed)
+
+    def _responding(self, event: Responding) -> list[Command]:
+        answers = self._response.responding(event.headers)
+        request = self._request
+        unwanted = request.route is not None and not request.route.follow
+        if unwanted and request.passed and self._response.may_be_let_go:
+            self._closed = Ending.LET_GO
+            return [*answers, *self._give_back(Ending.LET_GO)]
+        return answers
 
     def _refuse(self, refusal: Refusal) -> list[Command]:
         if self._response.begun:

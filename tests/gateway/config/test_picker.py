@@ -16,6 +16,8 @@ from gateway.config.picker import (
     PluginSpec,
     PriorityBand,
     RequestHandlerSpec,
+    ResponseMode,
+    ResponseProcessing,
     SchedulingPlugin,
     SchedulingProfile,
     SourceSpec,
@@ -235,3 +237,50 @@ def test_what_is_read_and_not_acted_on_is_said() -> None:
 @pytest.mark.parametrize("config", [DEFAULT, REFERENCE_DEFAULT], ids=["ours", "reference"])
 def test_there_is_nothing_to_say_of_the_defaults(config: EndpointPickerConfig) -> None:
     assert notices(config, DEFAULTS) == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param("", ResponseProcessing(ResponseMode.FULL, 0.05), id="not written"),
+        pytest.param(
+            "responseProcessing: {mode: headers}",
+            ResponseProcessing(ResponseMode.HEADERS, 0.05),
+            id="mode alone",
+        ),
+        pytest.param(
+            "responseProcessing: {mode: adaptive, sampleShare: 20%}",
+            ResponseProcessing(ResponseMode.ADAPTIVE, 0.2),
+            id="a share in percent",
+        ),
+        pytest.param(
+            "responseProcessing: {sampleShare: 1}",
+            ResponseProcessing(ResponseMode.FULL, 1.0),
+            id="a share as a number",
+        ),
+    ],
+)
+def test_how_far_responses_are_followed(written: str, expected: ResponseProcessing) -> None:
+    assert parse(HEAD + written).response_processing == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        pytest.param("{mode: header}", "responseProcessing.mode", id="no such mode"),
+        pytest.param("{sampleShare: 1.5}", "responseProcessing.sampleShare", id="too large"),
+        pytest.param("{sampleShare: -5%}", "responseProcessing.sampleShare", id="negative"),
+        pytest.param("{share: 0.5}", "responseProcessing.share", id="unknown key"),
+        pytest.param("full", "responseProcessing", id="not a mapping"),
+    ],
+)
+def test_what_is_wrong_about_response_processing_is_named(written: str, path: str) -> None:
+    (problem,) = problems(HEAD + f"responseProcessing: {written}")
+    assert problem.startswith(f"{path}: ")
+
+
+def test_where_responses_cannot_be_let_go_is_said() -> None:
+    config = parse(HEAD + "responseProcessing: {mode: adaptive}")
+    (notice,) = notices(config, DEFAULTS)
+    assert notice.path == "responseProcessing.mode"
+    assert "FULL_DUPLEX_STREAMED" in notice.message

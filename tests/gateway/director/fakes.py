@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.config.picker import ResponseProcessing
 from gateway.datalayer.inflight import InFlight
 from gateway.datalayer.state import Endpoint, PoolState, pool_state
 from gateway.director import Director, Settings
@@ -94,6 +95,7 @@ class Saturation:
 class FakePolicy:
     scheduler: InOrder = field(default_factory=InOrder)
     saturation: Saturation = field(default_factory=Saturation)
+    response_processing: ResponseProcessing = field(default_factory=ResponseProcessing)
 
 
 class Recorded:
@@ -189,12 +191,17 @@ def stage(
     rewrites: Sequence[ModelRewrite] = (),
     scheduler: InOrder | None = None,
     saturation: float | Exception = 0.0,
+    response_processing: ResponseProcessing | None = None,
     settings: Settings | None = None,
     seed: int = 1,
 ) -> Stage:
     """A director over ``state``, else over three endpoints with nothing in flight."""
     store = FakeStore(builders.pool() if state is None else state, objectives or {}, rewrites)
-    policy = FakePolicy(scheduler or InOrder(), Saturation(saturation))
+    policy = FakePolicy(
+        scheduler or InOrder(),
+        Saturation(saturation),
+        response_processing or ResponseProcessing(),
+    )
     measures = Recorded()
     director = Director(
         store=store,

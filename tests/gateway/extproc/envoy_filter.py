@@ -68,6 +68,11 @@ class Half:
         self._duplex_ended = False
 
     @property
+    def unanswered(self) -> bool:
+        """A message has been sent that waits for its answer."""
+        return bool(self._unanswered)
+
+    @property
     def sent_all(self) -> bool:
         return not self._to_send
 

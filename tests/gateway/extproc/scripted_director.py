@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.request.model import InferenceRequest, Outcome, Route
+from gateway.errors import Refusal
+from gateway.request.model import Headers, InferenceRequest, Outcome, Route
 
 HERE = Route(destinations=("10.0.0.1:8000",), ticket=1)
 
@@ -20,12 +21,19 @@ class ScriptedDirector:
     answer: Route | Exception = HERE
     headers: tuple[tuple[str, str], ...] = ()
     breaks: frozenset[str] = frozenset()
+    early: Refusal | None = None
+    """What ``admit_early`` raises."""
     asked: list[tuple[InferenceRequest, tuple[str, ...] | None]] = field(default_factory=list)
     responses: list[tuple[int, int | None, str | None]] = field(default_factory=list)
     first_tokens: list[int] = field(default_factory=list)
     finished: list[tuple[int, Outcome]] = field(default_factory=list)
     taken: int = 0
     """Routes given out."""
+
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        self._break("admit_early")
+        if self.early is not None:
+            raise self.early
 
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         self.asked.append((request, subset))

@@ -29,7 +29,7 @@ from gateway.extproc.streams import Streams
 from gateway.extproc.wire.hosted import calls
 from gateway.extproc.wire.limits import WireLimits
 from gateway.extproc.wire.server import WireServer
-from gateway.request.model import Ending, InferenceRequest, Outcome, Route
+from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from gateway.request.warm_up import warm_up
 from load_tests.envoy import envoy
 from load_tests.envoy_config import Address, Balancing, EnvoyPlan, PickerPlan
@@ -55,11 +55,16 @@ class Renaming:
     """A director that sends everything to one place under another model name."""
 
     destination: str
+    rewrite_to: str | None = TARGET
+    follow: bool = True
     asked: list[InferenceRequest] = field(default_factory=list)
     open: set[int] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     outcomes: list[Outcome] = field(default_factory=list)
     tickets: count[int] = field(default_factory=count)
+
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        """Everything may come."""
 
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         self.asked.append(request)
@@ -68,7 +73,7 @@ class Renaming:
         ticket = next(self.tickets)
         self.open.add(ticket)
         self.idle.clear()
-        return Route((self.destination,), ticket, rewrite_to=TARGET)
+        return Route((self.destination,), ticket, rewrite_to=self.rewrite_to, follow=self.follow)
 
     def responding(
         self, ticket: int, status: int | None, served: str | None, now: float

@@ -17,7 +17,7 @@ from gateway.extproc.conduct import Conductor
 from gateway.extproc.grpcio import SERVICE
 from gateway.extproc.session import Limits
 from gateway.extproc.streams import Streams, Watcher
-from gateway.request.model import InferenceRequest, Outcome, Route
+from gateway.request.model import Headers, InferenceRequest, Outcome, Route
 from gateway.serving.transports import Hosted, Transport, transport
 from loadstar.clock import SystemClock
 from loadstar.tls import ReloadingPair
@@ -33,6 +33,9 @@ class Recorder:
     refuses: bool = False
     routed: list[InferenceRequest] = field(default_factory=list)
     finished: list[Outcome] = field(default_factory=list)
+
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        """Everything may come."""
 
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         if self.refuses:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.picker import ResponseMode, ResponseProcessing
 from gateway.datalayer.confidence import confidence
 from gateway.datalayer.store import Datastore
 from gateway.plugins.load import load
@@ -127,3 +128,10 @@ async def test_without_a_file_there_is_nothing_to_follow() -> None:
     async with asyncio.timeout(1):
         await policy.run()
     assert policy.text == b""
+
+
+async def test_how_far_responses_are_followed_is_reloaded(following: Following) -> None:
+    assert following.policy.current().response_processing == ResponseProcessing()
+    await following.says(FIRST + "responseProcessing: {mode: headers}\n")
+    expected = ResponseProcessing(ResponseMode.HEADERS)
+    assert following.policy.current().response_processing == expected

@@ -217,3 +217,29 @@ def test_the_references_names_are_all_there() -> None:
 def test_no_name_is_declared_twice() -> None:
     names = Metrics().names()
     assert len(names) == len(set(names))
+
+
+def test_the_sample_share_is_that_of_the_responses_followed() -> None:
+    metrics = Metrics()
+    for ending in ("complete", "let-go", "let-go", "client-gone"):
+        finish(metrics, ending=ending)
+    finish(metrics, ending="client-gone", status=None)  # no response: nothing to follow
+    assert value(metrics, "loadstar_gateway_response_sample_share") == 0.5
+    assert value(metrics, 'loadstar_gateway_responses_total{followed="true"}') == 2
+    assert value(metrics, 'loadstar_gateway_responses_total{followed="false"}') == 2
+
+
+def test_the_sample_share_follows_a_change_of_mode() -> None:
+    metrics = Metrics()
+    for ending in ["complete"] * 3000 + ["let-go"] * 5000:
+        finish(metrics, ending=ending)
+    share = value(metrics, "loadstar_gateway_response_sample_share")
+    assert share is not None
+    assert share < 0.01
+
+
+def test_a_response_let_go_says_nothing_of_durations() -> None:
+    metrics = Metrics()
+    finish(metrics, ending="let-go", output_tokens=None, input_tokens=None, cached_tokens=None)
+    assert value(metrics, f"llm_d_epp_request_duration_seconds_count{{{LABELS}}}") == 0
+    assert value(metrics, f"llm_d_epp_response_size_bytes_count{{{LABELS}}}") == 0
