@@ -24,9 +24,9 @@ TRACE = 5
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, VERBOSE, logging.DEBUG, TRACE)
 """By ``-v``: 0 errors, 1 warnings, 2 events, 3 changes, 4 each request, 5 each message."""
 
-LIBRARIES = ("aiohttp", "asyncio", "grpc", "numba", "opentelemetry")
-"""Below a warning these tell of their own insides, whatever ``-v``: numba writes 8 MB when it
-compiles, grpc a line for each stream."""
+OURS = ("autoscaler", "gateway", "loadstar", "metrics_adapter")
+"""Whose loggers ``-v`` is about. Libraries only warn: below that they tell of their own insides,
+numba 8 MB when it compiles, hpack every header it decodes, an ``authorization`` too."""
 
 MAX_WAITING = 10_000
 """Records that may wait for the writer; some megabytes."""
@@ -153,9 +153,9 @@ def logs(verbosity: int, form: str = "", stream: TextIO | None = None) -> Iterat
     root = logging.getLogger()
     before, root.handlers = root.handlers, [handler]
     old_level = root.level
-    root.setLevel(level(verbosity))
-    for library in LIBRARIES:
-        logging.getLogger(library).setLevel(max(level(verbosity), logging.WARNING))
+    root.setLevel(max(level(verbosity), logging.WARNING))
+    for name in OURS:
+        logging.getLogger(name).setLevel(level(verbosity))
     logging.captureWarnings(True)
     listener.start()
     try:
@@ -165,5 +165,5 @@ def logs(verbosity: int, form: str = "", stream: TextIO | None = None) -> Iterat
         logging.captureWarnings(False)
         root.handlers = before
         root.setLevel(old_level)
-        for library in LIBRARIES:
-            logging.getLogger(library).setLevel(logging.NOTSET)
+        for name in OURS:
+            logging.getLogger(name).setLevel(logging.NOTSET)

@@ -12,7 +12,7 @@ import pytest
 
 from loadstar.telemetry.logging import TRACE, VERBOSE, Enqueue, JsonLines, Repeats, level, logs
 
-log = logging.getLogger("test.logs")
+log = logging.getLogger("loadstar.test")
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -27,7 +27,7 @@ def test_a_line_is_one_json_object_with_what_extra_added() -> None:
     assert line.pop("ts")
     assert line == {
         "level": "info",
-        "logger": "test.logs",
+        "logger": "loadstar.test",
         "msg": "took this\nand 3",
         "request_id": "r-1",
         "port": 9002,
@@ -38,6 +38,7 @@ def test_libraries_only_warn_however_much_is_asked_for() -> None:
     stream = io.StringIO()
     with logs(5, "json", stream):
         logging.getLogger("numba.core.byteflow").debug("bytecode dump")
+        logging.getLogger("hpack.hpack").debug("Decoded (b'authorization', b'secret')")
         logging.getLogger("grpc._cython.cygrpc").warning("a warning")
         log.debug("ours")
     assert [line["msg"] for line in lines(stream)] == ["a warning", "ours"]
@@ -59,7 +60,7 @@ def test_a_console_line_reads_as_a_sentence() -> None:
     with logs(2, "console", stream):
         log.warning("watch %s", "out", extra={"port": 1})
     text = stream.getvalue()
-    assert text[12:] == " WARNING test.logs  watch out  port=1\n"
+    assert text[12:] == " WARNING loadstar.test  watch out  port=1\n"
 
 
 @pytest.mark.parametrize(
