@@ -33,6 +33,7 @@ from gateway.datalayer.scrape_plan import pace
 from gateway.datalayer.scrape_tls import tls_context
 from gateway.datalayer.store import Datastore
 from gateway.director import Director, Settings
+from gateway.director.intent import UNREAD
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.conduct import Director as AnyDirector
 from gateway.extproc.session import Limits
@@ -217,7 +218,9 @@ def build(
     readiness = Readiness(lambda: store.synced)
     health = Health(readiness)
     hosted = Hosted(
-        new_conductor=lambda: Conductor(asked, clock, limits, partial(request_id, rng)),
+        new_conductor=lambda: Conductor(
+            asked, clock, limits, partial(request_id, rng), partial(metrics.refused, UNREAD)
+        ),
         streams=streams,
         clock=clock,
         watcher=metrics if flags.enable_grpc_stream_metrics else None,

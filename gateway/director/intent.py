@@ -23,6 +23,8 @@ CONTROL_HEADERS = frozenset((*OBJECTIVE, *FAIRNESS_ID, *MODEL_REWRITE))
 
 DEFAULT_FLOW = "default-flow"
 DEFAULT_PRIORITY = 0
+UNREAD = Traffic("", "", DEFAULT_FLOW, DEFAULT_PRIORITY)
+"""Whose request it was, where it was refused unread."""
 LABEL_CHARACTERS = 256
 """What a metric label keeps of a value that a client chose."""
 

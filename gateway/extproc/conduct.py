@@ -3,7 +3,8 @@
 Transport-neutral: a host owns one Conductor per gRPC stream, gives it each message and sends
 what it returns. Everything runs at once, in order, on the host's thread. This is the rim of the
 session: failures of ours are caught here, logged in one line, and never become a gRPC error,
-which a proxy that fails open would take for leave to go on.
+which a proxy that fails open would take for leave to go on. At ``-v 4`` it tells what became of
+each request, at 5 of each message too; never what they say.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from gateway.extproc.messages import (
 from gateway.extproc.session import Limits, Session
 from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from loadstar.clock import Clock
+from loadstar.telemetry.logging import TRACE
 
 log = logging.getLogger(__name__)
 
@@ -81,13 +83,19 @@ class Conductor:
         clock: Clock,
         limits: Limits,
         new_request_id: Callable[[], str],
+        on_refusal: Callable[[str], None] | None = None,
     ) -> None:
+        """``on_refusal`` hears the code of each refusal that was not the director's: a request
+        that cannot be read, is too long, or comes while the process ends."""
         self._director = director
         self._clock = clock
         self._session = Session(limits, new_request_id)
         self._ticket: int | None = None
         """Of the route that is not given back yet."""
         self._abandoned = False
+        self._on_refusal = on_refusal
+        self._directors_refusal = False
+        self._tells_all = log.isEnabledFor(TRACE)
 
     @property
     def done(self) -> bool:
@@ -99,6 +107,9 @@ class Conductor:
         answers: list[ProcessingResponse] = []
         if self.done:
             return answers
+        if self._tells_all:
+            told_of = {"kind": message.WhichOneof("request"), "bytes": message.ByteSize()}
+            log.log(TRACE, "message", extra={"request_id": self._session.request_id, **told_of})
         told: list[Event] = []
         try:
             told = events(message)
@@ -150,6 +161,9 @@ class Conductor:
                     self._first_token(command)
                 case Finished():
                     self._give_back(command.outcome)
+                case AnswerImmediately():
+                    self._refused(command)
+                    answers.append(response(command))
                 case _:
                     answers.append(response(command))
 
@@ -157,6 +171,7 @@ class Conductor:
         try:
             self._director.admit_early(ask.headers, ask.subset, self._clock.now())
         except Refusal as refusal:
+            self._directors_refusal = True
             return Refused(refusal)
         except Exception as broken:  # Only a chance to save work is lost: ``route`` asks again.
             self._complain(broken)
@@ -166,12 +181,23 @@ class Conductor:
         try:
             route = self._director.route(ask.request, ask.subset, self._clock.now())
         except Refusal as refusal:
+            self._directors_refusal = True
             return Refused(refusal)
         except Exception as broken:  # The director's rim: the client still gets an answer.
             self._complain(broken)
             return Refused(Broken("the gateway failed to choose an endpoint"))
         self._ticket = route.ticket
+        if log.isEnabledFor(logging.DEBUG):
+            where = {"model": ask.request.model, "destinations": ",".join(route.destinations)}
+            log.debug("routed", extra={"request_id": ask.request.id, **where})
         return Routed(route)
+
+    def _refused(self, answer: AnswerImmediately) -> None:
+        if self._on_refusal is not None and not self._directors_refusal:
+            self._on_refusal(answer.details)
+        if log.isEnabledFor(logging.DEBUG):
+            why = {"status": answer.status, "code": answer.details}
+            log.debug("refused", extra={"request_id": self._session.request_id, **why})
 
     def _responding(self, ask: AskResponse) -> Event:
         try:
@@ -191,6 +217,9 @@ class Conductor:
         ticket, self._ticket = self._ticket, None
         if ticket is None:
             return
+        if log.isEnabledFor(logging.DEBUG):
+            how = {"ending": outcome.ending.value, "status": outcome.status}
+            log.debug("ended", extra={"request_id": self._session.request_id, **how})
         try:
             self._director.finish(ticket, outcome, self._clock.now())
         except Exception as broken:  # Bookkeeping must not break a response.

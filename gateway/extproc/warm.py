@@ -62,7 +62,7 @@ class _Nowhere:
 def warm(clock: Clock) -> None:
     """Every exchange, from request headers to the end of the response."""
     for path, request, content_type, response in EXCHANGES:
-        conductor = Conductor(_Nowhere(), clock, Limits(), lambda: "warm")
+        conductor = Conductor(_Nowhere(), clock, Limits(), lambda: "warm-up")
         for message in (
             pb.ProcessingRequest(
                 request_headers={"headers": _headers({":path": path, ":method": "POST"})},

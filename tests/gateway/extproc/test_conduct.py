@@ -8,11 +8,20 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import STATUS, BadRequest, NoEndpoint, PayloadTooLarge, Refusal, Shed
+from gateway.errors import (
+    STATUS,
+    BadRequest,
+    NoEndpoint,
+    PayloadTooLarge,
+    Refusal,
+    Shed,
+    ShuttingDown,
+)
 from gateway.extproc import conduct
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.session import Limits
 from gateway.request.model import Ending, Outcome, Route, Usage
+from loadstar.telemetry.logging import TRACE
 from tests.fakes.clock import ManualClock
 from tests.gateway.extproc.scripted_director import HERE, Bug, ScriptedDirector
 from tests.gateway.extproc.wire_messages import (
@@ -122,6 +131,44 @@ def test_refusals_of_our_own_do_not_ask_the_director() -> None:
     assert too_large.immediate_response.status.code == STATUS[PayloadTooLarge]
     assert bad.immediate_response.status.code == STATUS[BadRequest]
     assert director.asked == []
+
+
+def test_refusals_of_our_own_are_told_of_and_the_director_s_are_not_told_twice() -> None:
+    told: list[str] = []
+
+    def stream(director: ScriptedDirector, limits: Limits) -> Conductor:
+        return Conductor(director, ManualClock(), limits, lambda: "generated", told.append)
+
+    say(stream(ScriptedDirector(), Limits(max_body_bytes=10)), whole_conversation())
+    say(stream(ScriptedDirector(), Limits()), [request_headers(*HEADERS), request_body(b"{")])
+    stream(ScriptedDirector(), Limits()).refuse(ShuttingDown("the gateway is shutting down"))
+    say(stream(ScriptedDirector(answer=NoEndpoint("x")), Limits()), whole_conversation())
+    say(stream(ScriptedDirector(early=NoEndpoint("x")), Limits()), whole_conversation())
+    say(stream(ScriptedDirector(), Limits()), whole_conversation())
+    assert told == ["request_too_large", "invalid_request", "shutting_down"]
+
+
+def test_the_log_tells_what_became_of_a_request_and_nothing_it_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(TRACE, "gateway.extproc.conduct")
+    secret = request_headers(*HEADERS, ("authorization", "Bearer secret"))
+    stream = conductor(ScriptedDirector())
+    say(stream, [secret, *whole_conversation()[1:]])
+    stream.close(Ending.COMPLETE)
+    say(conductor(ScriptedDirector()), [secret, request_body(b'{"secret')])
+    told = [(r.getMessage(), r.__dict__.get("code")) for r in caplog.records]
+    assert [one for one in told if one[0] != "message"] == [
+        ("routed", None),
+        ("ended", None),
+        ("refused", "invalid_request"),
+    ]
+    assert {r.__dict__["request_id"] for r in caplog.records if r.getMessage() != "message"} == {
+        "r-1"
+    }
+    said = " ".join(str(r.__dict__) for r in caplog.records)
+    assert "secret" not in said
+    assert "hi" not in said.split()
 
 
 class TestWhenWeBreak:
