@@ -99,6 +99,8 @@ class EnvoyPlan:
     retries: int = 1
     """After a connection that failed before the request was sent; walks a list of endpoints."""
     access_log: str | None = None
+    http1_trailers: bool = False
+    """Pass trailers of HTTP/1 on, which Envoy drops by default."""
     buffer_limit_bytes: int | None = None
     """Per connection; None takes what the body modes need."""
 
@@ -193,6 +195,8 @@ def _connection_manager(plan: EnvoyPlan) -> Document:
         "route_config": {"name": "inference", "virtual_hosts": [_virtual_host(plan)]},
         "http_filters": filters,
     }
+    if plan.http1_trailers:
+        options["http_protocol_options"] = {"enable_trailers": True}
     if plan.strip_destination:
         options["early_header_mutation_extensions"] = [
             _typed(
@@ -278,13 +282,14 @@ def _subset_from_headers() -> Document:
 
 
 def _destination(plan: EnvoyPlan) -> Document:
+    upstream: Document = {"enable_trailers": True} if plan.http1_trailers else {}
     cluster: Document = {
         "name": "model_servers",
         "connect_timeout": _seconds(CONNECT_SECONDS),
         "per_connection_buffer_limit_bytes": _buffer_limit(plan),
         "circuit_breakers": _unbroken(),
         "typed_extension_protocol_options": _http(
-            explicit_http_config={"http_protocol_options": {}},
+            explicit_http_config={"http_protocol_options": upstream},
             common_http_protocol_options={"idle_timeout": _seconds(UPSTREAM_IDLE_SECONDS)},
         ),
     }

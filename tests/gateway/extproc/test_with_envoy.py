@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -21,7 +21,7 @@ import h2.events
 import pytest
 from aiohttp import web
 
-from gateway.errors import Shed
+from gateway.errors import Refusal, Shed
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.messages import BodyMode
 from gateway.extproc.session import Limits
@@ -57,6 +57,7 @@ class Renaming:
     destination: str
     rewrite_to: str | None = TARGET
     follow: bool = True
+    early: Callable[[Headers], Refusal | None] = lambda headers: None
     asked: list[InferenceRequest] = field(default_factory=list)
     open: set[int] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,7 +65,9 @@ class Renaming:
     tickets: count[int] = field(default_factory=count)
 
     def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
-        """Everything may come."""
+        refusal = self.early(headers)
+        if refusal is not None:
+            raise refusal
 
     def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
         self.asked.append(request)
@@ -127,13 +130,18 @@ class Setting:
 
 @asynccontextmanager
 async def setting(
-    tmp_path: Path, request_body: BodyMode, response_body: BodyMode, trailers: bool | None = None
+    tmp_path: Path,
+    request_body: BodyMode,
+    response_body: BodyMode,
+    trailers: bool | None = None,
+    max_body_bytes: int = MAX_BODY,
+    http1_trailers: bool = False,
 ) -> AsyncIterator[Setting]:
     host = "127.0.0.1"
     ports = free_ports(4)
     upstream, listen, admin, picker = (Address(host, port) for port in ports)
     director = Renaming(upstream.text)
-    limits, clock = Limits(max_body_bytes=MAX_BODY), SystemClock()
+    limits, clock = Limits(max_body_bytes=max_body_bytes), SystemClock()
     ids = count()
 
     def new_conductor() -> Conductor:
@@ -145,6 +153,7 @@ async def setting(
         balancing=Balancing.ORIGINAL_DST,
         # With a retry policy Envoy 1.35 to 1.40 sends a body before trailers twice (envoy#45470).
         retries=0,
+        http1_trailers=http1_trailers,
         picker=PickerPlan(
             picker,
             tls=False,
