@@ -61,18 +61,19 @@ class ExternalProcessor:
         if self._watcher is not None:
             self._watcher.stream_opened()
         conductor = self._new_conductor()
-        code = "Canceled"
+        code, broken = "Canceled", False
         try:
             await _pump(conductor, context)
             code = "OK"
         except DecodeError:
             # Not from a proxy: nobody who fails open is waiting for our answer.
-            code = "InvalidArgument"
+            code, broken = "InvalidArgument", True
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a ProcessingRequest")
         except grpc.aio.InternalError:
             log.debug("a stream broke while it was written to")
         finally:
-            conductor.close(Ending.SHUTDOWN if self._streams.closing else Ending.CLIENT_GONE)
+            cut_off = Ending.SHUTDOWN if self._streams.closing else Ending.CLIENT_GONE
+            conductor.close(Ending.FAILED if broken else cut_off)
             self._streams.closed()
             if self._watcher is not None:
                 self._watcher.stream_closed(code, self._clock.now() - began)
