@@ -28,7 +28,7 @@ class Credit:
 
 
 class InFlight:
-    """Adds to and takes from ``inflight_requests``, ``_tokens`` and ``_prefill`` by slot.
+    """Adds to and takes from ``own_requests``, ``own_tokens`` and ``own_prefill`` by slot.
 
     ``columns`` is asked at every call: the store may have grown its arrays in the meantime.
     No method raises, and no order of calls takes a row below zero.
@@ -46,7 +46,7 @@ class InFlight:
     def first_token(self, credit: Credit) -> None:
         """Prefill is over: only decoding is left. Later calls do nothing."""
         if credit.held and credit.prefill_tokens:
-            self._columns().inflight_prefill[credit.endpoint.slot] -= credit.prefill_tokens
+            self._columns().own_prefill[credit.endpoint.slot] -= credit.prefill_tokens
             credit.prefill_tokens = 0
 
     def move(self, credit: Credit, endpoint: Endpoint) -> None:
@@ -68,6 +68,6 @@ class InFlight:
 
     def _add(self, credit: Credit, sign: int) -> None:
         columns, slot = self._columns(), credit.endpoint.slot
-        columns.inflight_requests[slot] += sign
-        columns.inflight_tokens[slot] += sign * credit.tokens
-        columns.inflight_prefill[slot] += sign * credit.prefill_tokens
+        columns.own_requests[slot] += sign
+        columns.own_tokens[slot] += sign * credit.tokens
+        columns.own_prefill[slot] += sign * credit.prefill_tokens

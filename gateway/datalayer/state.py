@@ -17,6 +17,9 @@ from loadstar.arrays import Floats, Ints
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 NEVER = -np.inf
+MEASURED = ("waiting", "running", "kv_used", "kv_blocks", "block_tokens")
+"""Columns that a metrics page fills."""
+OWN = ("own_requests", "own_tokens", "own_prefill")
 
 
 def host_port(address: str, port: int) -> str:
@@ -70,7 +73,10 @@ class Columns:
     inflight_requests  picked here and not yet ended, this gateway's own count
     inflight_tokens    estimated tokens (uncached prompt, expected output) of those
     inflight_prefill   estimated uncached prompt tokens of those without a first token yet
+    own_*              this process's part of the three: where it counts its own picks
     lora               adapters, a list of LoraState
+
+    Here one process has everything; ``shared_columns`` lays the same over the memory of several.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -81,10 +87,45 @@ class Columns:
         self.kv_blocks: Floats = np.full(capacity, np.nan)
         self.block_tokens: Floats = np.full(capacity, np.nan)
         self.observed_at: Floats = np.full(capacity, NEVER)
-        self.inflight_requests: Ints = np.zeros(capacity, np.int64)
-        self.inflight_tokens: Ints = np.zeros(capacity, np.int64)
-        self.inflight_prefill: Ints = np.zeros(capacity, np.int64)
+        self.own_requests: Ints = np.zeros(capacity, np.int64)
+        self.own_tokens: Ints = np.zeros(capacity, np.int64)
+        self.own_prefill: Ints = np.zeros(capacity, np.int64)
         self.lora: list[LoraState] = [NO_LORA] * capacity
+
+    @property
+    def inflight_requests(self) -> Ints:
+        return self.own_requests
+
+    @property
+    def inflight_tokens(self) -> Ints:
+        return self.own_tokens
+
+    @property
+    def inflight_prefill(self) -> Ints:
+        return self.own_prefill
+
+    def settled(self, slot: int, epoch: int) -> bool:
+        """Whether ``slot``, given up at ``epoch``, owes nothing and can come to owe nothing."""
+        return bool(self.own_requests[slot] == 0)
+
+    def set_lora(self, slot: int, lora: LoraState) -> None:
+        """Note the adapters of ``slot``."""
+        self.lora[slot] = lora
+
+    def clear(self, slot: int) -> None:
+        """Forget all about ``slot``: it is to be another's."""
+        for name in (*MEASURED, *OWN):
+            getattr(self, name)[slot] = np.nan if name in MEASURED else 0
+        self.observed_at[slot] = NEVER
+        self.set_lora(slot, NO_LORA)
+
+    def grown(self, capacity: int) -> Columns:
+        """The same rows, and room for more."""
+        grown = Columns(capacity)
+        for name in (*MEASURED, "observed_at", *OWN):
+            getattr(grown, name)[: self.capacity] = getattr(self, name)
+        grown.lora[: self.capacity] = self.lora
+        return grown
 
 
 @dataclass(frozen=True, slots=True)

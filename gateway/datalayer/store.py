@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
-
 from gateway.datalayer.discovered import NO_OBJECTIVES, Discovered, EndpointSpec
 from gateway.datalayer.extract.load import EndpointLoad
+from gateway.datalayer.membership import Membership
 from gateway.datalayer.state import (
+    MEASURED,
     NEVER,
     NO_LORA,
     Columns,
@@ -31,9 +31,6 @@ from loadstar.arrays import Floats
 FIRST_CAPACITY = 64
 
 Listener: TypeAlias = Callable[[Endpoint], None]
-
-_MEASURED = ("waiting", "running", "kv_used", "kv_blocks", "block_tokens")
-_COUNTED = ("inflight_requests", "inflight_tokens", "inflight_prefill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +53,16 @@ class Datastore:
     columns may have been replaced by larger ones.
     """
 
-    def __init__(self, capacity: int = FIRST_CAPACITY) -> None:
-        self._state = pool_state(0, (), Columns(capacity))
+    def __init__(self, capacity: int = FIRST_CAPACITY, columns: Columns | None = None) -> None:
+        """``columns`` are where the rows live; by default ``capacity`` rows of this process's."""
+        self._state = pool_state(0, (), Columns(capacity) if columns is None else columns)
         self._by_key: dict[tuple[str, str], Endpoint] = {}
         # Slots are handed out lowest first; one that was given up waits here for its last credit.
-        self._given_up: list[int] = []
+        self._given_up: list[tuple[int, int]] = []  # slot, and the epoch that no longer had it
         self._next_slot = 0
         self._joined: list[Listener] = []
         self._left: list[Listener] = []
+        self._applied: list[Callable[[], None]] = []
         self._objectives: Mapping[str, int] = NO_OBJECTIVES
         self._rewrites: tuple[ModelRewrite, ...] = ()
         self._synced = False
@@ -113,11 +112,46 @@ class Datastore:
         self._left.append(listener)
         return lambda: self._left.remove(listener)
 
+    def on_applied(self, listener: Callable[[], None]) -> None:
+        """``listener`` hears whenever ``apply`` has taken something over."""
+        self._applied.append(listener)
+
+    @property
+    def membership(self) -> Membership:
+        """All that ``adopt`` needs to make another store decide as this one does."""
+        return Membership(
+            epoch=self._state.epoch,
+            capacity=self._state.columns.capacity,
+            endpoints=self._state.endpoints,
+            objectives=self._objectives,
+            rewrites=self._rewrites,
+            given_up=tuple(self._given_up),
+            next_slot=self._next_slot,
+        )
+
+    def adopt(self, membership: Membership) -> None:
+        """Become a copy of the store that ``membership`` is of, and tell the listeners."""
+        columns = self._state.columns
+        if membership.capacity > columns.capacity:
+            columns = columns.grown(membership.capacity)
+        before = {_seat(endpoint): endpoint for endpoint in self._state.endpoints}
+        after = {_seat(endpoint): endpoint for endpoint in membership.endpoints}
+        come = tuple(endpoint for seat, endpoint in after.items() if seat not in before)
+        gone = tuple(endpoint for seat, endpoint in before.items() if seat not in after)
+        self._by_key = {(e.namespace, e.name): e for e in membership.endpoints}
+        self._given_up, self._next_slot = list(membership.given_up), membership.next_slot
+        self._objectives, self._rewrites = membership.objectives, membership.rewrites
+        self._synced = True
+        self._state = pool_state(membership.epoch, membership.endpoints, columns)
+        self._tell(Change(come, gone))
+
     def apply(self, discovered: Discovered) -> Change:
         """Take over everything a discovery knows. Raises ValueError as ``sync`` does."""
         change = self.sync(discovered.endpoints)
         self._objectives = discovered.objectives
         self._rewrites = discovered.rewrites
+        for listener in self._applied:
+            listener()
         return change
 
     def sync(self, specs: Sequence[EndpointSpec]) -> Change:
@@ -135,7 +169,7 @@ class Datastore:
         )
         for endpoint in removed:
             del self._by_key[endpoint.namespace, endpoint.name]
-            self._given_up.append(endpoint.slot)
+            self._given_up.append((endpoint.slot, self._state.epoch + 1))
         added: list[Endpoint] = []
         changed: list[Endpoint] = []
         members: dict[tuple[str, str], Endpoint] = {}
@@ -170,7 +204,7 @@ class Datastore:
             return False
         columns, slot = self._state.columns, endpoint.slot
         moved = False
-        for name in _MEASURED:
+        for name in MEASURED:
             said = getattr(load, name)
             column: Floats = getattr(columns, name)
             value = math.nan if said is None else said
@@ -180,7 +214,7 @@ class Datastore:
                 moved = True
         lora = NO_LORA if load.lora is None else load.lora
         if columns.lora[slot] != lora:
-            columns.lora[slot] = lora
+            columns.set_lora(slot, lora)
             moved = True
         columns.observed_at[slot] = NEVER if load.silent else now
         return moved
@@ -188,15 +222,15 @@ class Datastore:
     def _free_slot(self) -> int:
         """A clean row: one that was given up and owes nothing, else a new one."""
         columns = self._state.columns
-        for index, slot in enumerate(self._given_up):
-            if columns.inflight_requests[slot] == 0:
+        for index, (slot, epoch) in enumerate(self._given_up):
+            if columns.settled(slot, epoch):
                 del self._given_up[index]
-                _clear(columns, slot)
+                columns.clear(slot)
                 return slot
         slot = self._next_slot
         self._next_slot += 1
         if slot >= columns.capacity:
-            grown = _grown(columns, 2 * slot + 1)
+            grown = columns.grown(2 * slot + 1)
             self._state = pool_state(self._state.epoch, self._state.endpoints, grown)
         return slot
 
@@ -214,25 +248,12 @@ def _same_place(endpoint: Endpoint, spec: EndpointSpec) -> bool:
     return (endpoint.address, endpoint.port) == (spec.address, spec.port)
 
 
+def _seat(endpoint: Endpoint) -> tuple[str, str, int]:
+    """Who it is, where, and in which row: what makes it another when it changes."""
+    return endpoint.id, endpoint.destination, endpoint.slot
+
+
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:
     repeated = [value for value, count in Counter(values).items() if count > 1]
     if repeated:
         raise ValueError(f"two endpoints have the {what} {repeated[0]}")
-
-
-def _clear(columns: Columns, slot: int) -> None:
-    for name in _MEASURED:
-        getattr(columns, name)[slot] = np.nan
-    for name in _COUNTED:
-        getattr(columns, name)[slot] = 0
-    columns.observed_at[slot] = NEVER
-    columns.lora[slot] = NO_LORA
-
-
-def _grown(columns: Columns, capacity: int) -> Columns:
-    """The same rows, and room for more."""
-    grown = Columns(capacity)
-    for name in (*_MEASURED, "observed_at", *_COUNTED):
-        getattr(grown, name)[: columns.capacity] = getattr(columns, name)
-    grown.lora[: columns.capacity] = columns.lora
-    return grown

@@ -78,18 +78,19 @@ class PoolGauges:
         )
         yield _gauge(OLD + "per_pod_queue_size", help, ["name", "model_server_pod"], queued)
         labels = ["name", "namespace", "endpoint_name"]
+        requests, tokens = columns.inflight_requests, columns.inflight_tokens
         each = [([self._name, e.namespace, e.name], e.slot) for e in state.endpoints]
         yield _gauge(
             "loadstar_gateway_inflight_requests",
             "Requests sent to an endpoint from here and not yet ended.",
             labels,
-            [(values, int(columns.inflight_requests[slot])) for values, slot in each],
+            [(values, int(requests[slot])) for values, slot in each],
         )
         yield _gauge(
             "loadstar_gateway_inflight_tokens",
             "Estimated tokens of those requests.",
             labels,
-            [(values, int(columns.inflight_tokens[slot])) for values, slot in each],
+            [(values, int(tokens[slot])) for values, slot in each],
         )
         yield _gauge(
             "loadstar_gateway_observation_age_seconds",

@@ -1,0 +1,79 @@
+"""Who is in the pool, as one process tells another: slots included. Values and their text.
+
+Unlike ``Discovered``, which says who should be in the pool, this says what the one store that
+hands out slots has made of it. ``Datastore.membership`` makes it, ``Datastore.adopt`` takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from gateway.datalayer.state import Endpoint
+from gateway.request.model_rules import ModelRewrite, Rule, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A store's decisions at one epoch."""
+
+    epoch: int
+    capacity: int
+    """Rows in use; every slot is below."""
+    endpoints: tuple[Endpoint, ...]
+    objectives: Mapping[str, int]
+    rewrites: tuple[ModelRewrite, ...]
+    given_up: tuple[tuple[int, int], ...]
+    """Slots not yet fit for another, each with the epoch that no longer had it."""
+    next_slot: int
+    """The first that nobody ever had."""
+
+
+def encode(membership: Membership) -> bytes:
+    """JSON."""
+    return orjson.dumps(
+        {
+            "epoch": membership.epoch,
+            "capacity": membership.capacity,
+            "endpoints": [
+                (e.name, e.namespace, e.address, e.port, e.slot, dict(e.labels), e.metrics_port)
+                for e in membership.endpoints
+            ],
+            "objectives": dict(membership.objectives),
+            "rewrites": [asdict(rewrite) for rewrite in membership.rewrites],
+            "given_up": membership.given_up,
+            "next_slot": membership.next_slot,
+        }
+    )
+
+
+def decode(text: bytes) -> Membership:
+    """What ``encode`` was given."""
+    said: dict[str, Any] = orjson.loads(text)
+    return Membership(
+        epoch=said["epoch"],
+        capacity=said["capacity"],
+        endpoints=tuple(
+            Endpoint(name, namespace, address, port, slot, labels, metrics_port)
+            for name, namespace, address, port, slot, labels, metrics_port in said["endpoints"]
+        ),
+        objectives=said["objectives"],
+        rewrites=tuple(
+            ModelRewrite(
+                rewrite["name"],
+                tuple(
+                    Rule(
+                        tuple(rule["matches"]),
+                        tuple(Target(t["weight"], t["model"]) for t in rule["targets"]),
+                    )
+                    for rule in rewrite["rules"]
+                ),
+            )
+            for rewrite in said["rewrites"]
+        ),
+        given_up=tuple((slot, epoch) for slot, epoch in said["given_up"]),
+        next_slot=said["next_slot"],
+    )
