@@ -55,7 +55,9 @@ class PrefixIndex:
             _match(_array(hashes), slots, self._table, self._hashes, matched)
         return matched
 
-    def record(self, slot: int, hashes: Sequence[int], limit: int | None = None) -> None:
+    def record(
+        self, slot: int, hashes: Sequence[int] | NDArray[np.uint64], limit: int | None = None
+    ) -> None:
         """Remember that the prompt with these chained hashes was sent to ``slot``.
 
         ``limit`` (at most ``capacity``) is the number of blocks this endpoint can hold; older
@@ -86,7 +88,7 @@ class PrefixIndex:
         return int(self._lists[:, _SIZE].sum())
 
 
-def _array(hashes: Sequence[int]) -> NDArray[np.uint64]:
+def _array(hashes: Sequence[int] | NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.asarray(hashes, np.uint64)
 
 

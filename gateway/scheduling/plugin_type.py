@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from gateway.prefix.exchange import Exchange
 from gateway.scheduling.scheduler import Confidence
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ class Settings:
     confidence: Confidence
     staleness: float = 2.0
     """Seconds after which a scrape is no longer believed (``--metrics-staleness-threshold``)."""
+    exchange: Exchange | None = None
+    """Where prefix producers hear from other workers; None if this is the only process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from gateway.scheduling.failures import Skipping
 from gateway.scheduling.profile import Profile
 from gateway.scheduling.types import (
     Candidates,
+    CatchesUp,
     Cycle,
     Decision,
     Forgetter,
@@ -37,7 +38,7 @@ class Scheduler:
     """Profiles, the handler that chooses among them, and every plugin they use.
 
     ``plugins`` are all configured instances, in order; which of the protocols (Producer, Learner,
-    Forgetter, ResponseHeaderPlugin) one has decides what it is told.
+    Forgetter, CatchesUp, ResponseHeaderPlugin) one has decides what it is told.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Scheduler:
         self._producers = tuple(p for p in everyone if isinstance(p, Producer))
         self._learners = tuple(p for p in everyone if isinstance(p, Learner))
         self._forgetters = tuple(p for p in everyone if isinstance(p, Forgetter))
+        self._followers = tuple(p for p in everyone if isinstance(p, CatchesUp))
         self._announcers = tuple(p for p in everyone if isinstance(p, ResponseHeaderPlugin))
 
     @property
@@ -99,6 +101,11 @@ class Scheduler:
         """``endpoint`` is no longer in the pool; its slot may become another's."""
         for forgetter in self._forgetters:
             forgetter.left(endpoint)
+
+    def catch_up(self) -> None:
+        """Let plugins learn what other workers did."""
+        for follower in self._followers:
+            follower.catch_up()
 
     def response_headers(self, cycle: Cycle, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
         """Headers for the client's response, now that ``endpoint`` answers."""

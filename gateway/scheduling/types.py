@@ -155,6 +155,13 @@ class Forgetter(Protocol):
 
 
 @runtime_checkable
+class CatchesUp(Protocol):
+    """Learns from other workers; told now and then, so that a worker without requests keeps up."""
+
+    def catch_up(self) -> None: ...
+
+
+@runtime_checkable
 class ResponseHeaderPlugin(Protocol):
     """Adds headers to the client's response once the serving endpoint is known."""
 

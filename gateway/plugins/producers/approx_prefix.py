@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.datalayer.state import Columns, Endpoint
 from gateway.prefix.blocks import block_hashes, prefix_seed
+from gateway.prefix.exchange import Inbox
 from gateway.prefix.index import PrefixIndex
 from gateway.scheduling.plugin_type import Wiring
 from gateway.scheduling.producer_parameters import PrefixParameters
@@ -27,15 +29,18 @@ SHELF_SLOTS = 64
 class ApproxPrefix:
     """``Cycle.prefixes[name]``; also ``Cycle.prefix``, unless another was first."""
 
-    def __init__(self, name: str, parameters: PrefixParameters) -> None:
+    def __init__(self, name: str, parameters: PrefixParameters, inbox: Inbox | None = None) -> None:
+        """``inbox`` is shared with namesakes in other workers, where there are some."""
         self._name = name
         self._parameters = parameters
+        self._inbox = inbox
         self._shelves: list[PrefixIndex] = []
 
     def produce(self, cycle: Cycle) -> None:
         body = cycle.request.body
         if body is None or not body.prompt_bytes:
             return
+        self.catch_up()
         state = cycle.state
         block_tokens = self._block_tokens(state.columns, state.slots)
         hashes = block_hashes(
@@ -65,12 +70,16 @@ class ApproxPrefix:
         match = cycle.prefixes.get(self._name)
         if match is None or match.total_blocks == 0:
             return
-        shelf, row = divmod(endpoint.slot, SHELF_SLOTS)
-        while len(self._shelves) <= shelf:
-            capacity = self._parameters.lru_capacity_per_server
-            self._shelves.append(PrefixIndex(SHELF_SLOTS, capacity))
         limit = self._holds(cycle.state.columns, endpoint.slot, match.block_tokens)
-        self._shelves[shelf].record(row, match.hashes, limit)
+        self._record(endpoint.slot, match.hashes, limit)
+        if self._inbox is not None:
+            self._inbox.tell(endpoint.slot, match.hashes, limit)
+
+    def catch_up(self) -> None:
+        """Learn what other workers have sent where."""
+        if self._inbox is not None:
+            for sent in self._inbox.news():
+                self._record(sent.slot, sent.hashes, sent.limit)
 
     def left(self, endpoint: Endpoint) -> None:
         shelf, row = divmod(endpoint.slot, SHELF_SLOTS)
@@ -81,6 +90,15 @@ class ApproxPrefix:
         """How many blocks ``endpoint`` is believed to hold."""
         shelf, row = divmod(endpoint.slot, SHELF_SLOTS)
         return self._shelves[shelf].size(row) if shelf < len(self._shelves) else 0
+
+    def _record(
+        self, slot: int, hashes: Sequence[int] | NDArray[np.uint64], limit: int | None
+    ) -> None:
+        shelf, row = divmod(slot, SHELF_SLOTS)
+        while len(self._shelves) <= shelf:
+            capacity = self._parameters.lru_capacity_per_server
+            self._shelves.append(PrefixIndex(SHELF_SLOTS, capacity))
+        self._shelves[shelf].record(row, hashes, limit)
 
     def _match(self, hashes: Sequence[int], slots: Ints, capacity: int) -> Ints:
         """Leading blocks held, per slot."""
@@ -108,7 +126,9 @@ class ApproxPrefix:
 
 
 def approx_prefix(parameters: PrefixParameters, wiring: Wiring) -> ApproxPrefix:
-    return ApproxPrefix(wiring.name, parameters)
+    exchange = wiring.settings.exchange
+    inbox = None if exchange is None else exchange.inbox(wiring.name)
+    return ApproxPrefix(wiring.name, parameters, inbox)
 
 
 @kernel
