@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     with logs(flags.verbosity, flags.zap_encoder):
         for note in notes:
             log.warning(note)
-        return _run(flags)
+        return _run(flags) if flags.workers == 1 else _supervise(flags, argv)
 
 
 def _run(flags: Flags) -> int:
@@ -70,6 +70,17 @@ def _run(flags: Flags) -> int:
         except CannotListen as error:
             log.error("cannot start: %s", error)
             return 1
+
+
+def _supervise(flags: Flags, argv: Sequence[str]) -> int:
+    from gateway.processes.supervisor import supervise
+    from gateway.serving.listen import CannotListen
+
+    try:
+        return supervise(flags, argv)
+    except CannotListen as error:
+        log.error("cannot start: %s", error)
+        return 1
 
 
 def _tell(stream: TextIO, error: ConfigError) -> None:

@@ -12,7 +12,7 @@ import logging
 import random
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from gateway.config.data_sources import MetricsSource
 from gateway.config.flags import Flags
@@ -41,6 +42,7 @@ from gateway.extproc.streams import Streams
 from gateway.extproc.warm import warm
 from gateway.metrics import Metrics
 from gateway.plugins.load import load
+from gateway.prefix.exchange import Exchange
 from gateway.scheduling.plugin_type import Settings as PluginSettings
 from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers, only_rsa
 from gateway.serving.drain import StopSignals, drained
@@ -70,6 +72,21 @@ collection finds nothing; but each open stream holds some, and at Python's own s
 3 ms (measured)."""
 CUT_OFF_SECONDS = 0.2
 """For the last answers to leave before open streams are cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What is given to this process and not made by it. By default it is the only one."""
+
+    store: Datastore = field(default_factory=Datastore)
+    exchange: Exchange | None = None
+    """Where prefix producers hear from other workers."""
+    collects: bool = True
+    """Whether the pool's gauges are this process's to show."""
+    page: Callable[[CollectorRegistry], CollectorRegistry] = lambda own: own
+    """What /metrics shows, given this process's own."""
+    served: Callable[[], bool] = lambda: True
+    """Whether somebody takes connections; without, health is NOT_SERVING."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,7 +163,11 @@ class Gateway:
 
 
 def build(
-    flags: Flags, environment: MutableMapping[str, str], clock: Clock, tracing: Tracing | None
+    flags: Flags,
+    environment: MutableMapping[str, str],
+    clock: Clock,
+    tracing: Tracing | None,
+    place: Place | None = None,
 ) -> Gateway:
     """Every part, in the order in which each needs the others.
 
@@ -158,11 +179,12 @@ def build(
     metrics.running_build(environment.get("LOADSTAR_COMMIT", "unknown"), version("loadstar"))
 
     # What is known of the model servers, and the policy that decides on it.
-    store = Datastore()
+    place = Place() if place is None else place
+    store = place.store
     policy = PolicyFile(
         flags.config_file,
         _config_text(flags),
-        load=partial(load, settings=_plugin_settings(flags)),
+        load=partial(load, settings=_plugin_settings(flags, place.exchange)),
         measured=lambda built: MeasuredPolicy(built, metrics),
         store=store,
         on_reload=lambda ok: metrics.reloaded("config", ok=ok),
@@ -215,7 +237,7 @@ def build(
     )
     warm(clock)
     streams = Streams(clock)
-    readiness = Readiness(lambda: store.synced)
+    readiness = Readiness(lambda: store.synced, place.served)
     health = Health(readiness)
     hosted = Hosted(
         new_conductor=lambda: Conductor(
@@ -228,11 +250,12 @@ def build(
     )
 
     # What others may see of it.
-    metrics.add(PoolGauges(flags.pool_name or POOL_NAME, lambda: store.state, clock))
+    if place.collects:
+        metrics.add(PoolGauges(flags.pool_name or POOL_NAME, lambda: store.state, clock))
     guard = _guard(flags)
     log.info("metrics and debug pages: %s", guard)
     admin = admin_app(
-        registry=metrics.registry,
+        registry=place.page(metrics.registry),
         why_not_ready=readiness.why_not,
         pages={
             "/configz": lambda: config_page(flags, policy),
@@ -282,11 +305,12 @@ def _config_text(flags: Flags) -> bytes:
         raise ConfigError.of(flags.config_file, error.strerror or str(error)) from error
 
 
-def _plugin_settings(flags: Flags) -> PluginSettings:
+def _plugin_settings(flags: Flags, exchange: Exchange | None) -> PluginSettings:
     staleness = flags.metrics_staleness_threshold
     return PluginSettings(
         confidence=lambda observed_at, now: confidence(observed_at, now, staleness),
         staleness=staleness,
+        exchange=exchange,
     )
 
 

@@ -16,6 +16,7 @@ from loadstar.config.errors import Problems
 
 MIN_REFRESH_SECONDS = 0.05
 """The reference's floor for --refresh-metrics-interval; below it scraping outweighs serving."""
+MAX_WORKERS = 64
 MAX_TARGET_PORTS = 8
 """As an InferencePool allows."""
 
@@ -74,6 +75,12 @@ def _check(flags: Flags) -> None:
         problems.add("--endpoint-target-ports", "is needed with --endpoint-selector")
     if len(set(flags.endpoint_target_ports)) > MAX_TARGET_PORTS:
         problems.add("--endpoint-target-ports", f"at most {MAX_TARGET_PORTS} ports")
+    if not 0 <= flags.workers <= MAX_WORKERS:
+        problems.add("--workers", f"must be 0 (one per core) to {MAX_WORKERS}")
+    if flags.workers != 1 and flags.transport != "wire":
+        problems.add(
+            "--workers", "more than one needs --transport=wire: only it can be handed connections"
+        )
     if flags.max_body_bytes == 0:
         problems.add(
             "--max-body-bytes", "must be positive: a request without its body has no model"

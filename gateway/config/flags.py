@@ -69,6 +69,14 @@ class Flags:
         "What hosts the ext_proc stream: our own HTTP/2 (the cheapest), or gRPC's library.",
         placeholder="wire|grpcio",
     )
+    workers: int = flag(
+        1,
+        integer,
+        SERVING,
+        "Processes that pick. More than 1: they share one collector of metrics and what they "
+        "know of the pool, and connections are spread over them; 0 is one per core.",
+        placeholder="int",
+    )
     drain_timeout: float = flag(
         30.0,
         span,

@@ -28,15 +28,19 @@ LOOK_SECONDS = 0.25
 class Readiness:
     """Whether requests are welcome: warmed up, endpoints loaded, not draining."""
 
-    def __init__(self, synced: Callable[[], bool]) -> None:
+    def __init__(
+        self, synced: Callable[[], bool], served: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``served`` says whether somebody takes connections, where that is not this process."""
         self._synced = synced
+        self._served = served
         self.started = False
         """Set once the process is warm and its ports are open."""
         self.draining = False
 
     @property
     def ready(self) -> bool:
-        return self.started and not self.draining and self._synced()
+        return not self.why_not()
 
     def why_not(self) -> str:
         """One reason not to be ready; empty when ready."""
@@ -44,7 +48,9 @@ class Readiness:
             return "draining"
         if not self.started:
             return "starting"
-        return "" if self._synced() else "no endpoints loaded yet"
+        if not self._synced():
+            return "no endpoints loaded yet"
+        return "" if self._served() else "no worker is serving"
 
 
 class Health:

@@ -7,9 +7,10 @@ differential test says so). ``grpcio`` stays as the partner of that test, and as
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.config.flags import Flags
 from gateway.extproc.conduct import Conductor
@@ -79,6 +80,11 @@ class WireTransport:
             if certificate is None
             else wire_context(certificate, flags.tls_min_version, flags.tls_cipher_suites),
         )
+
+    def start_adopting(self) -> Callable[[socket.socket], Coroutine[Any, Any, None]]:
+        """Listen nowhere; serve each connection that is given to what is returned."""
+        self._server.start_ticking()
+        return self._server.adopt
 
     async def start(self) -> int:
         try:

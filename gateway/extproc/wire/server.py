@@ -7,6 +7,7 @@ synchronous, so there is no task per stream and nothing to cancel.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
@@ -36,6 +37,7 @@ class _Peer(asyncio.Protocol):
         self._connection = Connection(server.limits, server.clock.now())
         self._calls: dict[int, Call | None] = {}
         self._transport: asyncio.Transport | None = None
+        self.gone = asyncio.Event()
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
 
@@ -64,6 +66,7 @@ class _Peer(asyncio.Protocol):
             if call is not None:
                 call.close(Ending.PROXY_GONE)
         self._calls.clear()
+        self.gone.set()
 
     def pause_writing(self) -> None:
         self._connection.writable = False
@@ -205,7 +208,7 @@ class WireServer:
     async def start(self) -> None:
         """Listen. Raises OSError."""
         loop = asyncio.get_running_loop()
-        handshake = self.limits.handshake_seconds if self._tls is not None else None
+        handshake = self._handshake_seconds
         if self._unix_path is not None:
             self._server = await loop.create_unix_server(
                 self._peer,
@@ -224,7 +227,30 @@ class WireServer:
                 reuse_port=self._reuse_port or None,
                 backlog=LISTEN_BACKLOG,
             )
-        self._ticking = loop.call_later(TICK_SECONDS, self._tick)
+        self.start_ticking()
+
+    def start_ticking(self) -> None:
+        """All that a server which only adopts needs to start."""
+        self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+
+    async def adopt(self, accepted: socket.socket) -> None:
+        """Serve a connection that another process has accepted, to its end. Raises nothing."""
+        peer = self._peer()
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: peer,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake_seconds,
+            )
+        except OSError:  # TLS that failed or took too long included
+            accepted.close()
+            return
+        await peer.gone.wait()
+
+    @property
+    def _handshake_seconds(self) -> float | None:
+        return self.limits.handshake_seconds if self._tls is not None else None
 
     async def stop(self, grace_seconds: float) -> None:
         """Take nothing new, let what is written leave, then end every stream and connection."""
@@ -248,4 +274,4 @@ class WireServer:
         now = self.clock.now()
         for peer in list(self.peers):
             peer.tick(now)
-        self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        self.start_ticking()

@@ -1,0 +1,1 @@
+"""One gateway in several processes: a supervisor, a collector, and workers that pick."""

@@ -1,0 +1,92 @@
+"""The collector: the one process that discovers, scrapes, and answers for all who asks how it is.
+
+It writes membership and columns to shared memory; the workers' picks reach it the same way. One
+that is started again goes on from what stands there, slots included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from gateway.config.flags import Flags
+from gateway.datalayer.membership import decode, encode
+from gateway.datalayer.shared_columns import SharedColumns, warm
+from gateway.datalayer.shared_memory import SharedMemory
+from gateway.datalayer.store import FIRST_CAPACITY, Datastore
+from gateway.main import Place, build, settle
+from gateway.processes.channel import READY, listen, say
+from gateway.processes.child import Child
+from gateway.processes.metrics_page import merged
+from gateway.serving.drain import StopSignals
+from gateway.serving.health import health_server
+from gateway.serving.listen import listen as open_port
+from gateway.serving.listen import serving, shown
+from loadstar.clock import SystemClock
+from loadstar.config.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def shared_store(memory: SharedMemory) -> Datastore:
+    """A store that hands out slots in ``memory`` and writes every change there."""
+    store = Datastore(columns=SharedColumns(memory, FIRST_CAPACITY))
+    version, text = memory.membership.read(0)
+    if version:
+        store.adopt(decode(text))
+    store.on_applied(lambda: memory.membership.write(0, encode(store.membership)))
+    return store
+
+
+async def collect(child: Child, flags: Flags) -> None:
+    """Collect until the supervisor closes the line. Raises as ``Gateway.serve`` does."""
+    memory = child.memory
+    warm(memory)
+    store = shared_store(memory)
+    again = store.synced
+    place = Place(store=store, page=merged(memory), served=lambda: bool(memory.serving.any()))
+    gateway = build(flags, os.environ, SystemClock(), None, place)
+    try:
+        await gateway.discovery.load(store)
+    except ConfigError as error:
+        if not again:
+            raise
+        log.error("endpoints as they were: %s", error)
+    signals, over = StopSignals(), asyncio.Event()
+    signals.listen()
+    listen(child.line, lambda _message, _connection: None, over.set)
+    host = flags.bind_address
+    probes = health_server(gateway.health)
+    health_port = open_port(probes, "grpc-health-port", host, flags.grpc_health_port, None)
+    async with (
+        serving(gateway.admin, "metrics-port", host, flags.metrics_port, gateway.admin_tls) as port,
+        asyncio.TaskGroup() as tasks,
+    ):
+        followers = [
+            tasks.create_task(gateway.discovery.run(store), name="discovery"),
+            tasks.create_task(gateway.policy.run(), name="configuration"),
+        ]
+        if gateway.scraper is not None:
+            followers.append(tasks.create_task(gateway.scraper.run(), name="scraper"))
+        await probes.start()
+        gateway.readiness.started = True
+        settle()
+        log.info(
+            "collecting",
+            extra={
+                "address": shown(host),
+                "health_port": health_port,
+                "metrics_port": port,
+                "endpoints": len(store.state.endpoints),
+            },
+        )
+        say(child.line, READY)
+        stopping = tasks.create_task(signals.first.wait())
+        ended = tasks.create_task(over.wait())
+        await asyncio.wait((stopping, ended), return_when=asyncio.FIRST_COMPLETED)
+        gateway.readiness.draining = True
+        await over.wait()  # until the workers have drained, somebody must say NOT_SERVING
+        await probes.stop(0)
+        for task in (*followers, stopping):
+            task.cancel()
