@@ -56,6 +56,7 @@ from gateway.serving.settling import settling
 from gateway.serving.traced import TracedDirector
 from gateway.serving.transports import Hosted, transport
 from loadstar import tls
+from loadstar.arrays import not_kept
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
 from loadstar.telemetry.admin import Guard, admin_app
@@ -236,6 +237,8 @@ def build(
         conformance_echo=flags.conformance_echo or policy.built.report_served,
     )
     warm(clock)
+    if not_kept:
+        log.warning("kernels are compiled at every start: NUMBA_CACHE_DIR can name a directory")
     streams = Streams(clock)
     readiness = Readiness(lambda: store.synced, place.served)
     health = Health(readiness)

@@ -18,6 +18,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+not_kept: set[str] = set()
+"""Names of kernels that are compiled anew at every start. ``main`` tells the operator."""
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile ``function`` to machine code on first call, cached on disk, without the GIL."""
-    return cast("Callable[P, R]", njit(cache=True, nogil=True)(function))
+    """Compile ``function`` to machine code on first call, cached on disk, without the GIL.
+
+    Where no directory can be written, not beside the source, nor under the home directory or
+    NUMBA_CACHE_DIR (a container with a read-only root), it is compiled without being kept.
+    """
+    try:
+        compiled = njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        not_kept.add(function.__qualname__)
+        compiled = njit(nogil=True)(function)
+    return cast("Callable[P, R]", compiled)
