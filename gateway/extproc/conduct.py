@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import DecodeError
 
 from gateway.errors import Broken, Refusal
-from gateway.extproc.decode import ProcessingRequest, events
-from gateway.extproc.encode import ProcessingResponse, response
+from gateway.extproc.decode import ProcessingRequest, events, read
+from gateway.extproc.encode import ProcessingResponse, response, serialized
 from gateway.extproc.messages import (
     Admitted,
+    Answer,
     AnswerImmediately,
     AskAdmission,
     AskResponse,
@@ -29,6 +32,7 @@ from gateway.extproc.messages import (
     Refused,
     Responding,
     Routed,
+    StreamBody,
 )
 from gateway.extproc.session import Limits, Session
 from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
@@ -37,13 +41,14 @@ from loadstar.telemetry.logging import TRACE
 
 log = logging.getLogger(__name__)
 
-LAST_RESORT = response(
-    AnswerImmediately(
-        status=500,
-        headers=(("content-type", "application/json"),),
-        body=b'{"error":{"message":"the gateway failed","type":"internal_error"}}',
-        details="internal_error",
-    )
+Said = TypeVar("Said")
+Written = TypeVar("Written")
+
+LAST_RESORT = AnswerImmediately(
+    status=500,
+    headers=(("content-type", "application/json"),),
+    body=b'{"error":{"message":"the gateway failed","type":"internal_error"}}',
+    details="internal_error",
 )
 """For when not even the refusal can be written."""
 
@@ -104,32 +109,25 @@ class Conductor:
 
     def on(self, message: ProcessingRequest) -> list[ProcessingResponse]:
         """What to send to Envoy, in order, because it sent ``message``. Raises nothing."""
-        answers: list[ProcessingResponse] = []
-        if self.done:
-            return answers
-        if self._tells_all:
+        if self._tells_all and not self.done:
             told_of = {"kind": message.WhichOneof("request"), "bytes": message.ByteSize()}
             log.log(TRACE, "message", extra={"request_id": self._session.request_id, **told_of})
-        told: list[Event] = []
-        try:
-            told = events(message)
-            for event in told:
-                self._tell(event, answers)
-        except Exception as broken:  # The rim: whatever it is, this one request pays for it.
-            self._complain(broken)
-            return self._recover(told)
-        return answers
+        return self._hear(message, events, response)
+
+    def on_payload(self, payload: bytes) -> list[bytes]:
+        """The same, serialized on both sides, for less.
+
+        Raises:
+            DecodeError: ``payload`` is no ProcessingRequest.
+        """
+        if self._tells_all:
+            message = ProcessingRequest.FromString(payload)
+            return [answer.SerializeToString() for answer in self.on(message)]
+        return self._hear(payload, read, serialized)
 
     def refuse(self, refusal: Refusal) -> list[ProcessingResponse]:
         """What to send to Envoy because its host cannot take the request. Raises nothing."""
-        answers: list[ProcessingResponse] = []
-        if not self.done:
-            try:
-                self._tell(Refused(refusal), answers)
-            except Exception as broken:  # The rim, as above.
-                self._complain(broken)
-                return self._recover([])
-        return answers
+        return self._hear(refusal, lambda refused: [Refused(refused)], response)
 
     def close(self, ending: Ending) -> None:
         """The stream has ended. Gives back what is still taken; more calls do nothing.
@@ -145,12 +143,32 @@ class Conductor:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _tell(self, event: Event, answers: list[ProcessingResponse]) -> None:
+    def _hear(
+        self, said: Said, decode: Callable[[Said], list[Event]], encode: Callable[[Answer], Written]
+    ) -> list[Written]:
+        if self.done:
+            return []
+        told: list[Event] = []
+        try:
+            told = decode(said)
+            answers: list[Answer] = []
+            for event in told:
+                self._carry_out(self._session.on(event), answers)
+            return [encode(answer) for answer in answers]
+        except DecodeError:
+            raise
+        except Exception as broken:  # The rim: whatever it is, this one request pays for it.
+            self._complain(broken)
+            return self._recover(told, encode)
+
+    def _tell(self, event: Event, answers: list[Answer]) -> None:
         self._carry_out(self._session.on(event), answers)
 
-    def _carry_out(self, commands: list[Command], answers: list[ProcessingResponse]) -> None:
+    def _carry_out(self, commands: list[Command], answers: list[Answer]) -> None:
         for command in commands:
             match command:
+                case StreamBody():  # Nine of ten, in a streamed answer.
+                    answers.append(command)
                 case AskAdmission():
                     self._tell(self._admit(command), answers)
                 case AskRoute():
@@ -163,9 +181,9 @@ class Conductor:
                     self._give_back(command.outcome)
                 case AnswerImmediately():
                     self._refused(command)
-                    answers.append(response(command))
+                    answers.append(command)
                 case _:
-                    answers.append(response(command))
+                    answers.append(command)
 
     def _admit(self, ask: AskAdmission) -> Event:
         try:
@@ -225,27 +243,27 @@ class Conductor:
         except Exception as broken:  # Bookkeeping must not break a response.
             self._complain(broken)
 
-    def _recover(self, told: list[Event]) -> list[ProcessingResponse]:
+    def _recover(self, told: list[Event], encode: Callable[[Answer], Written]) -> list[Written]:
         """Refuse the request, or once its response has begun pass everything on unchanged.
 
         Answers already made for the message are dropped with it; it is told again to a session
         that no longer reads what it passes.
         """
-        answers: list[ProcessingResponse] = []
+        answers: list[Answer] = []
         try:
             self._carry_out(self._session.fail(), answers)
             if self._session.done:
-                return answers
+                return [encode(answer) for answer in answers]
             for event in told:
                 self._tell(event, answers)
             if answers:
-                return answers
+                return [encode(answer) for answer in answers]
         except Exception as broken:  # Nothing of ours works: say the least there is to say.
             self._complain(broken)
         # Envoy goes on without us once the stream ends; unanswered it would wait for us.
         self._abandoned = True
         self._give_back(Outcome(Ending.FAILED, None))
-        return [] if self._session.response_begun else [LAST_RESORT]
+        return [] if self._session.response_begun else [encode(LAST_RESORT)]
 
     def _complain(self, broken: Exception) -> None:
         """One line: which request, what kind of failure, where. Never its text: that may quote

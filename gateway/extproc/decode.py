@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
+from gateway.extproc import by_hand
 from gateway.extproc.messages import (
     Announced,
     BodyMode,
@@ -30,7 +31,48 @@ SUBSET_KEY = "x-gateway-destination-endpoint-subset"
 SERVED_NAMESPACE = "envoy.lb"
 SERVED_KEY = "x-gateway-destination-endpoint-served"
 
+LONGEST_HINT, MOST_HINTS = 1024, 512  # bytes of metadata remembered, and how many of them
+
 MODES = {mode.value: mode for mode in BodyMode}
+
+
+def read(payload: bytes) -> list[Event]:
+    """What a serialized message tells: as ``events`` of it, for less where it is a body's piece.
+
+    Raises:
+        DecodeError: it is no ProcessingRequest.
+    """
+    first = payload[0] if payload else 0
+    if first == by_hand.RESPONSE_BODY or first == by_hand.REQUEST_BODY:
+        parts = by_hand.body(payload)
+        if parts is not None:
+            chunk, end_of_stream, rest = parts
+            if not rest:
+                hint = None
+            elif rest in _hints:
+                hint = _hints[rest]
+            elif by_hand.is_one_field(rest, by_hand.METADATA):
+                hint = _learn(rest)
+            else:
+                return events(ProcessingRequest.FromString(payload))
+            if first == by_hand.RESPONSE_BODY:
+                return [ResponseBody(chunk, end_of_stream)]
+            return [RequestBody(chunk, end_of_stream, hint)]
+    return events(ProcessingRequest.FromString(payload))
+
+
+_hints: dict[bytes, tuple[str, ...] | None] = {}
+"""Encoded metadata -> the subset hint in it: every message of a stream repeats the same."""
+
+
+def _learn(encoded: bytes) -> tuple[str, ...] | None:
+    """Read encoded metadata, and remember it. Raises DecodeError."""
+    hint = subset(ProcessingRequest.FromString(encoded))
+    if len(encoded) <= LONGEST_HINT:
+        if len(_hints) >= MOST_HINTS:
+            _hints.clear()
+        _hints[encoded] = hint
+    return hint
 
 
 def events(message: ProcessingRequest) -> list[Event]:

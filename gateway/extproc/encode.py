@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
+from gateway.extproc import by_hand
 from gateway.extproc.messages import (
     NO_MUTATION,
     Answer,
@@ -31,6 +32,20 @@ NAMESPACE = "envoy.lb"
 SCORES = "x-gateway-destination-endpoint-scores"
 OVERWRITE = base_pb2.HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 REQUEST = Direction.REQUEST
+
+
+def serialized(answer: Answer) -> bytes:
+    """``response`` of ``answer``, serialized."""
+    if type(answer) is StreamBody:
+        return by_hand.stream_body(_KIND[answer.direction], answer.chunk, answer.end_of_stream)
+    message: bytes = response(answer).SerializeToString()
+    return message
+
+
+_KIND = {
+    Direction.REQUEST: by_hand.ANSWER_REQUEST_BODY,
+    Direction.RESPONSE: by_hand.ANSWER_RESPONSE_BODY,
+}
 
 
 def response(answer: Answer) -> ProcessingResponse:

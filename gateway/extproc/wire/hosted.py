@@ -12,7 +12,6 @@ from grpc_health.v1 import health_pb2
 
 from gateway.errors import PayloadTooLarge
 from gateway.extproc.conduct import Conductor
-from gateway.extproc.decode import ProcessingRequest
 from gateway.extproc.streams import Streams, Watcher
 from gateway.extproc.wire.calls import Call, OpenCall
 from gateway.request.model import Ending
@@ -26,7 +25,7 @@ INVALID_ARGUMENT = 3
 class ExtProcCall:
     """One ``ExternalProcessor.Process`` stream."""
 
-    __slots__ = ("_began", "_clock", "_conductor", "_streams", "_watcher", "status")
+    __slots__ = ("_began", "_clock", "_conductor", "_streams", "_watcher", "done", "status")
 
     def __init__(
         self, conductor: Conductor, streams: Streams, clock: Clock, watcher: Watcher | None
@@ -37,25 +36,25 @@ class ExtProcCall:
         self._watcher = watcher
         self._began = clock.now()
         self.status = 0
+        self.done = False
         streams.opened()
         if watcher is not None:
             watcher.stream_opened()
 
-    @property
-    def done(self) -> bool:
-        return self._conductor.done or self.status != 0
-
     def message(self, payload: bytes) -> Sequence[bytes]:
         try:
-            request = ProcessingRequest.FromString(payload)
+            answers = self._conductor.on_payload(payload)
         except DecodeError:
-            self.status = INVALID_ARGUMENT
+            self.status, self.done = INVALID_ARGUMENT, True
             return ()
-        return [answer.SerializeToString() for answer in self._conductor.on(request)]
+        self.done = self._conductor.done
+        return answers
 
     def too_large(self) -> Sequence[bytes]:
         refusal = PayloadTooLarge("the request body is longer than this gateway accepts")
-        return [answer.SerializeToString() for answer in self._conductor.refuse(refusal)]
+        answers = [answer.SerializeToString() for answer in self._conductor.refuse(refusal)]
+        self.done = self._conductor.done
+        return answers
 
     def half_closed(self) -> None:
         """Envoy will tell no more; ``close`` follows."""

@@ -19,6 +19,7 @@ from gateway.errors import (
 )
 from gateway.extproc import conduct
 from gateway.extproc.conduct import Conductor
+from gateway.extproc.encode import response
 from gateway.extproc.session import Limits
 from gateway.request.model import Ending, Outcome, Route, Usage
 from loadstar.telemetry.logging import TRACE
@@ -249,7 +250,7 @@ class TestWhenWeBreak:
         monkeypatch.setattr("gateway.extproc.session.session.immediate", _break)
         stream = conductor(ScriptedDirector(answer=NoEndpoint("none")))
         (answer,) = say(stream, whole_conversation())
-        assert answer == conduct.LAST_RESORT
+        assert answer == response(conduct.LAST_RESORT)
         assert answer.immediate_response.status.code == 500
         assert stream.done
 

@@ -1,0 +1,96 @@
+"""Pieces of a body, read and written without protobuf's objects: nearly all of a stream is these.
+
+Exact: only the shape in which every serializer writes them is read here, and anything else is
+left to protobuf; what is written is what protobuf would write (a test compares both ways).
+Called by ``decode`` and ``encode``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+REQUEST_BODY, RESPONSE_BODY = 0x22, 0x2A
+"""First bytes of a ProcessingRequest whose first field is a body."""
+METADATA = 0x42
+"""First byte of the field ``metadata_context``."""
+ANSWER_REQUEST_BODY, ANSWER_RESPONSE_BODY = b"\x1a", b"\x22"
+"""First bytes of a ProcessingResponse for a body."""
+
+_BODY, _END_OF_STREAM = 0x0A, 0x10
+_LONGEST_VARINT = 4  # bytes; lengths below 256 MiB
+_TOLD_LENGTHS = 4096
+
+
+def body(payload: bytes) -> tuple[bytes, bool, bytes] | None:
+    """(chunk, end of stream, the bytes after the body) of a serialized ProcessingRequest.
+
+    ``payload`` begins with REQUEST_BODY or RESPONSE_BODY. None if it is written in another way.
+    """
+    try:
+        length, at = _varint(payload, 1)
+        end = at + length
+        start = stop = at
+        if at < end and payload[at] == _BODY:
+            length, start = _varint(payload, at + 1)
+            stop = start + length
+        if stop == end:
+            ends = False
+        elif stop + 2 == end and payload[stop] == _END_OF_STREAM and payload[stop + 1] == 1:
+            ends = True
+        else:
+            return None
+    except IndexError:
+        return None
+    if end > len(payload):
+        return None
+    return payload[start:stop], ends, payload[end:]
+
+
+def is_one_field(encoded: bytes, tag: int) -> bool:
+    """Whether ``encoded`` is one length-delimited field whose first byte is ``tag``."""
+    try:
+        if encoded[0] != tag:
+            return False
+        length, at = _varint(encoded, 1)
+    except IndexError:
+        return False
+    return at + length == len(encoded)
+
+
+def stream_body(kind: bytes, chunk: bytes, end_of_stream: bool) -> bytes:
+    """A serialized ProcessingResponse with one ``StreamedBodyResponse``."""
+    head = _stream_body_head(kind, len(chunk), end_of_stream)
+    return head + chunk + b"\x10\x01" if end_of_stream else head + chunk
+
+
+@lru_cache(maxsize=_TOLD_LENGTHS)
+def _stream_body_head(kind: bytes, size: int, end_of_stream: bool) -> bytes:
+    """All that stands before the chunk: ``response.body_mutation.streamed_response.body``."""
+    head = b"\x0a" + _as_varint(size) if size else b""
+    rest = size + 2 * end_of_stream
+    for tag in (b"\x1a", b"\x1a", b"\x0a", kind):
+        head = tag + _as_varint(len(head) + rest) + head
+    return head
+
+
+def _varint(encoded: bytes, at: int) -> tuple[int, int]:
+    """(value, where it ends). Raises IndexError if it ends too late, or not at all."""
+    value = encoded[at]
+    if value < 128:
+        return value, at + 1
+    value &= 127
+    for number in range(1, _LONGEST_VARINT):
+        byte = encoded[at + number]
+        value |= (byte & 127) << 7 * number
+        if byte < 128:
+            return value, at + number + 1
+    raise IndexError
+
+
+def _as_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 128:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

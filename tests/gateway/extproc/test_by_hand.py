@@ -1,0 +1,110 @@
+"""What is read and written by hand is what protobuf reads and writes, to the byte."""
+
+from __future__ import annotations
+
+import pytest
+from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
+from google.protobuf.message import DecodeError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.extproc import by_hand, decode
+from gateway.extproc.decode import events, read
+from gateway.extproc.encode import response, serialized
+from gateway.extproc.messages import Direction, Event, StreamBody
+
+CHUNKS = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 62_000, 2_097_152]).map(bytes),
+)
+SUBSETS = st.sampled_from([None, "", "10.0.0.1:8000", "a:1, b:2"])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """A serialized message with a piece of a body, mostly as Envoy writes it."""
+    message = pb.ProcessingRequest()
+    kind = draw(st.sampled_from(["request_body", "response_body"]))
+    part = getattr(message, kind)
+    part.SetInParent()
+    part.body = draw(CHUNKS)
+    part.end_of_stream = draw(st.booleans())
+    part.end_of_stream_without_message = draw(st.booleans()) and draw(st.booleans())
+    hint = draw(SUBSETS)
+    if hint is not None:
+        fields = {decode.SUBSET_KEY: hint}
+        message.metadata_context.filter_metadata[decode.SUBSET_NAMESPACE].update(fields)
+    elif draw(st.booleans()):
+        message.metadata_context.SetInParent()
+    message.observability_mode = draw(st.booleans()) and draw(st.booleans())
+    serialized: bytes = message.SerializeToString()
+    return serialized
+
+
+def by_protobuf(payload: bytes) -> list[Event] | str:
+    try:
+        return events(pb.ProcessingRequest.FromString(payload))
+    except DecodeError:
+        return "DecodeError"
+
+
+def by_us(payload: bytes) -> list[Event] | str:
+    try:
+        return read(payload)
+    except DecodeError:
+        return "DecodeError"
+
+
+@given(bodies())
+def test_a_piece_of_a_body_is_read_alike(payload: bytes) -> None:
+    assert by_us(payload) == by_protobuf(payload)
+    assert by_us(payload) == by_protobuf(payload)  # the second time from memory
+
+
+@given(bodies(), st.data())
+def test_a_damaged_one_is_read_alike(payload: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(payload[:60] + payload[-60:])
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+    assert by_us(cut) == by_protobuf(cut)
+
+
+@given(st.sampled_from([b"\x22", b"\x2a"]), st.binary(max_size=24))
+@example(b"\x2a", b"\x00B\x00B\x00")
+@example(b"\x2a", b"\x04\x0a\x02ab\x2a\x00")
+@example(b"\x22", b"\x02\x10\x00")
+@example(b"\x22", b"\x85\x80\x00\x0a\x03abc")
+@example(b"\x2a", b"\x06\x0a\x01a\x0a\x01b")
+@example(b"\x2a", b"\x04\x10\x01\x0a\x00")
+@example(b"\x2a", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+def test_anything_is_read_alike(first: bytes, rest: bytes) -> None:
+    assert by_us(first + rest) == by_protobuf(first + rest)
+
+
+@given(st.sampled_from(Direction), CHUNKS, st.booleans())
+def test_a_streamed_piece_is_written_alike(
+    direction: Direction, chunk: bytes, end_of_stream: bool
+) -> None:
+    answer = StreamBody(direction, chunk, end_of_stream)
+    assert serialized(answer) == response(answer).SerializeToString()
+
+
+def test_what_envoy_sends_most_is_read_by_hand() -> None:
+    """The laws above would also hold if nothing were."""
+    message = pb.ProcessingRequest(response_body={"body": b"data: {}\n\n"})
+    message.metadata_context.SetInParent()
+    payload = message.SerializeToString()
+    assert by_hand.body(payload) == (b"data: {}\n\n", False, b"B\x00")
+
+
+def test_memory_of_hints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[bytes, tuple[str, ...] | None] = {}
+    monkeypatch.setattr(decode, "_hints", known)
+    for number in range(3 * decode.MOST_HINTS):
+        message = pb.ProcessingRequest(request_body={"body": b"x"})
+        fields = {decode.SUBSET_KEY: f"10.0.0.1:{number}" + "x" * (number % 2 * 2_000)}
+        message.metadata_context.filter_metadata[decode.SUBSET_NAMESPACE].update(fields)
+        read(message.SerializeToString())
+        assert len(known) <= decode.MOST_HINTS
+    assert max(map(len, known)) <= decode.LONGEST_HINT
