@@ -186,7 +186,7 @@ def build(
         flags.config_file,
         _config_text(flags),
         load=partial(load, settings=_plugin_settings(flags, place.exchange)),
-        measured=lambda built: MeasuredPolicy(built, metrics),
+        measured=lambda built: MeasuredPolicy(built, metrics, clock.now),
         store=store,
         on_reload=lambda ok: metrics.reloaded("config", ok=ok),
         clock=clock,

@@ -20,7 +20,7 @@ from gateway.config.picker import (
     SchedulingProfile,
 )
 from gateway.scheduling.bind_data import bind_data_layer
-from gateway.scheduling.instances import Instances
+from gateway.scheduling.instances import Instances, NamedPlugin
 from gateway.scheduling.plugin_type import Catalog, Parser, Policy, ServedReporter, Settings
 from gateway.scheduling.profile import NamedFilter, Profile, WeightedScorer
 from gateway.scheduling.scheduler import Scheduler
@@ -40,6 +40,8 @@ class Built:
     """What a configuration describes."""
 
     scheduler: Scheduler
+    plugins: tuple[NamedPlugin, ...]
+    """All that the scheduler uses."""
     saturation: SaturationDetector
     data_layer: DataLayer
     gates: Mapping[str, bool]
@@ -81,6 +83,7 @@ def build(
         raise ConfigError.of("", "the configuration is incomplete")
     return Built(
         scheduler=Scheduler(profiles, handler, instances.plugins.values(), settings.confidence),
+        plugins=instances.known(),
         saturation=saturation,
         data_layer=data_layer,
         gates=gates,

@@ -4,10 +4,12 @@
         add(totals, scorer.score(cycle, kept), weight)
 
 What was raised goes, as a value, to whoever made the cycle; the director counts and logs it.
+As every call of a plugin passes here, this is also where some are timed (``Timed``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
@@ -29,13 +31,34 @@ class Failures(Protocol):
     def append(self, failure: Failure, /) -> object: ...
 
 
+class Timed:
+    """Failures whose owner also wants to know how long each plugin takes."""
+
+    __slots__ = ("_failures", "now", "took")
+
+    def __init__(
+        self,
+        failures: Failures,
+        now: Callable[[], float],
+        took: Callable[[object, str, float], object],
+    ) -> None:
+        """``took`` is told (plugin, point, seconds), also of a plugin that raised."""
+        self._failures = failures
+        self.now = now
+        self.took = took
+
+    def append(self, failure: Failure) -> None:
+        """Pass it on."""
+        self._failures.append(failure)
+
+
 class Skipping:
     """A block that ends early, and no more, when ``plugin`` raises in it.
 
     ``passing`` are exceptions that are an answer and no failure: for whoever may refuse, refusals.
     """
 
-    __slots__ = ("_failures", "_passing", "_plugin", "_point")
+    __slots__ = ("_began", "_failures", "_passing", "_plugin", "_point")
 
     def __init__(
         self,
@@ -51,7 +74,8 @@ class Skipping:
         self._passing = passing
 
     def __enter__(self) -> None:
-        pass
+        failures = self._failures
+        self._began = failures.now() if isinstance(failures, Timed) else None
 
     def __exit__(
         self,
@@ -59,6 +83,8 @@ class Skipping:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
+        if self._began is not None and isinstance(self._failures, Timed):
+            self._failures.took(self._plugin, self._point, self._failures.now() - self._began)
         if not isinstance(error, Exception) or isinstance(error, self._passing):
             return False
         self._failures.append(Failure(self._plugin, self._point, error))

@@ -6,6 +6,7 @@ Used by ``build`` while it binds a configuration; problems are collected, never 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.notices import Notice
@@ -21,6 +22,15 @@ from gateway.scheduling.plugin_type import (
 )
 from loadstar.config.errors import ConfigError, Problems, did_you_mean
 from loadstar.config.load import build as build_value
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPlugin:
+    """One configured plugin and what metrics call it."""
+
+    plugin: object
+    type: str
+    name: str
 
 
 class Instances:
@@ -39,6 +49,13 @@ class Instances:
     @property
     def plugins(self) -> Mapping[str, object]:
         return self._plugins
+
+    def known(self) -> tuple[NamedPlugin, ...]:
+        """Every plugin there is, with its type and the name it goes by."""
+        return tuple(
+            NamedPlugin(plugin, self._types.get(name, DEFAULT_PRODUCER), name)
+            for name, plugin in self._plugins.items()
+        )
 
     @property
     def broken(self) -> bool:

@@ -162,6 +162,16 @@ class CatchesUp(Protocol):
 
 
 @runtime_checkable
+class PrefixHolder(Protocol):
+    """Remembers blocks of prompts."""
+
+    @property
+    def blocks_held(self) -> int:
+        """How many, for all endpoints together."""
+        ...
+
+
+@runtime_checkable
 class ResponseHeaderPlugin(Protocol):
     """Adds headers to the client's response once the serving endpoint is known."""
 

@@ -100,6 +100,11 @@ class ApproxPrefix:
             self._shelves.append(PrefixIndex(SHELF_SLOTS, capacity))
         self._shelves[shelf].record(row, hashes, limit)
 
+    @property
+    def blocks_held(self) -> int:
+        """How many blocks all endpoints together are believed to hold."""
+        return sum(map(len, self._shelves))
+
     def _match(self, hashes: Sequence[int], slots: Ints, capacity: int) -> Ints:
         """Leading blocks held, per slot."""
         matched = np.zeros(capacity, np.int64)
