@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from gateway.errors import NoEndpoint
+from gateway.errors import NoEndpoint, Shed
 from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Usage
 from gateway.serving.traced import TracedDirector
 from loadstar.telemetry.tracing import Tracing, tracing, wanted
@@ -93,6 +93,40 @@ def test_a_refusal_ends_the_span() -> None:
     with pytest.raises(NoEndpoint):
         spans.director.route(request(), None, 0.0)
     assert spans.named("gateway.request").status.description == "no_endpoint"
+
+
+class Full(Recorder):
+    """A pool to which nobody's body may come."""
+
+    def admit_early(self, headers: Headers, subset: tuple[str, ...] | None, now: float) -> None:
+        raise Shed("no room")
+
+
+def test_a_refusal_on_headers_alone_is_a_span_of_its_own() -> None:
+    spans = Spans(Full())
+    headers = request(
+        traceparent=f"00-{TRACE}-{PARENT}-01", **{":path": "/v1/completions?x=secret"}
+    ).headers
+    with pytest.raises(Shed):
+        spans.director.admit_early(headers, None, 0.0)
+    span = spans.named("gateway.request")
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == PARENT
+    assert (span.attributes or {})["url.path"] == "/v1/completions"
+    assert span.status.description == "shed"
+
+
+def test_who_may_send_a_body_leaves_no_span_yet() -> None:
+    spans = Spans(Recorder())
+    spans.director.admit_early(request().headers, None, 0.0)
+    assert len(spans) == 0
+
+
+def test_a_response_let_go_is_no_error() -> None:
+    spans = Spans(Recorder())
+    route = spans.director.route(request(), None, 0.0)
+    spans.director.finish(route.ticket, Outcome(Ending.LET_GO, 200), 1.0)
+    assert spans.named("gateway.request").status.is_unset
 
 
 def test_a_ticket_that_is_not_known_changes_nothing() -> None:
