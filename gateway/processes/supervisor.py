@@ -27,7 +27,7 @@ from gateway.serving.listen import shown
 BACKOFF_SECONDS = 0.1
 MOST_BACKOFF_SECONDS = 5.0
 LONG_LIFE_SECONDS = 30.0
-"""One that lived so long is started again at once."""
+"""After one that lived so long, waiting begins anew at the shortest."""
 LOOK_SECONDS = 0.05
 GRACE_SECONDS = 5.0
 """Beyond the drain timeout, before a child is killed."""
@@ -154,13 +154,13 @@ class Supervisor:
                 self._fatal = seat.code if 0 < seat.code < 128 else 1
                 self._stopping.set()
                 return
-            delay = min(delay * 2, MOST_BACKOFF_SECONDS)
             if loop.time() - began > LONG_LIFE_SECONDS:
                 delay = BACKOFF_SECONDS
             log.error("%s ended (status %d), the next in %g s", seat, seat.code, delay)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopping.wait()
+            delay = min(delay * 2, MOST_BACKOFF_SECONDS)
 
     async def _live(self, seat: Seat) -> None:
         """One child's life, from its start until nothing of it is left."""

@@ -31,10 +31,12 @@ from loadstar.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.005
+LOOK_SECONDS = 0.01
 """How old the pool's membership may be, beside what the collector takes to see a change."""
-CATCH_UP_LOOKS = 4
+CATCH_UP_LOOKS = 2
 """Looks between two readings of other workers' news; a pick reads it anyway."""
+ANSWER_SECONDS = 0.02
+"""How soon a question for metrics is seen."""
 
 
 class Follower:
@@ -136,7 +138,7 @@ async def _show(registry: CollectorRegistry, memory: SharedMemory, worker: int) 
     """Write the page of this worker whenever the collector asks for it."""
     answered = 0
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(ANSWER_SECONDS)
         asked = int(memory.asked[0])
         if asked != answered:
             answered = asked

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gateway.config.flags import Flags
@@ -26,6 +26,9 @@ from loadstar import tls
 from loadstar.clock import Clock
 
 FLAG = "grpc-port"
+STREAMS_TO_SHARE = 32
+"""What a proxy should have on one connection where there are several workers: beyond that it opens
+another, which goes to the worker that has fewest."""
 
 
 class Transport(Protocol):
@@ -64,6 +67,9 @@ class WireTransport:
 
     def __init__(self, flags: Flags, hosted: Hosted, certificate: tls.ReloadingPair | None) -> None:
         self._flags = flags
+        limits = WireLimits(max_message_bytes=flags.max_receive_bytes)
+        if flags.workers != 1:
+            limits = replace(limits, announced_streams=STREAMS_TO_SHARE)
         self._server = WireServer(
             open_call=calls(
                 hosted.new_conductor,
@@ -73,7 +79,7 @@ class WireTransport:
                 health_status=hosted.health.status if hosted.health is not None else None,
             ),
             clock=hosted.clock,
-            limits=WireLimits(max_message_bytes=flags.max_receive_bytes),
+            limits=limits,
             host=flags.bind_address.strip("[]") or None,
             port=flags.grpc_port,
             tls=None

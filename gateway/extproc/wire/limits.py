@@ -12,7 +12,10 @@ class WireLimits:
     max_connections: int = 1024
     """Of the whole server; an Envoy keeps one for each of its threads."""
     max_streams: int = 4096
-    """Announced as MAX_CONCURRENT_STREAMS; one more is refused, not queued."""
+    """One more is refused, not queued."""
+    announced_streams: int = 4096
+    """Said as MAX_CONCURRENT_STREAMS. Fewer than ``max_streams`` makes a proxy open another
+    connection, and costs nothing to one that has opened more before it heard."""
     max_frame_bytes: int = 16_384
     """Announced as MAX_FRAME_SIZE. Envoy's codec cuts DATA at 16,384 whatever we announce."""
     stream_window_bytes: int = 1 << 20
