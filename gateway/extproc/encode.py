@@ -7,6 +7,7 @@ commonest ones are built once. Called by ``conduct``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from envoy.config.core.v3 import base_pb2
@@ -31,21 +32,43 @@ ProcessingResponse: TypeAlias = pb.ProcessingResponse
 NAMESPACE = "envoy.lb"
 SCORES = "x-gateway-destination-endpoint-scores"
 OVERWRITE = base_pb2.HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+REMEMBERED_ANSWERS = 4096
 REQUEST = Direction.REQUEST
+REQUEST_BODY, RESPONSE_BODY = by_hand.ANSWER_REQUEST_BODY, by_hand.ANSWER_RESPONSE_BODY
 
 
 def serialized(answer: Answer) -> bytes:
     """``response`` of ``answer``, serialized."""
     if type(answer) is StreamBody:
-        return by_hand.stream_body(_KIND[answer.direction], answer.chunk, answer.end_of_stream)
+        kind = REQUEST_BODY if answer.direction is REQUEST else RESPONSE_BODY
+        return by_hand.stream_body(kind, answer.chunk, answer.end_of_stream)
+    if type(answer) is AnswerHeaders and answer.scores == () and len(answer.mutation.set) <= 1:
+        # To say where a request goes, and no more: as many answers as there are endpoints.
+        return _headers_said_before(
+            answer.direction is REQUEST,
+            answer.mutation.set,
+            answer.mutation.remove,
+            answer.clear_route_cache,
+            answer.destination,
+        )
     message: bytes = response(answer).SerializeToString()
     return message
 
 
-_KIND = {
-    Direction.REQUEST: by_hand.ANSWER_REQUEST_BODY,
-    Direction.RESPONSE: by_hand.ANSWER_RESPONSE_BODY,
-}
+@lru_cache(maxsize=REMEMBERED_ANSWERS)
+def _headers_said_before(
+    of_request: bool,
+    ours: tuple[tuple[str, str], ...],
+    remove: tuple[str, ...],
+    clear_route_cache: bool,
+    destination: str | None,
+) -> bytes:
+    """A serialized AnswerHeaders without scores."""
+    direction = REQUEST if of_request else Direction.RESPONSE
+    mutation = HeaderMutation(ours, remove)
+    answer = AnswerHeaders(direction, mutation, clear_route_cache, destination)
+    message: bytes = response(answer).SerializeToString()
+    return message
 
 
 def response(answer: Answer) -> ProcessingResponse:

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from gateway.extproc import by_hand, decode
 from gateway.extproc.decode import events, read
-from gateway.extproc.encode import response, serialized
-from gateway.extproc.messages import Direction, Event, StreamBody
+from gateway.extproc.encode import ProcessingResponse, response, serialized
+from gateway.extproc.messages import (
+    AnswerHeaders,
+    Direction,
+    Event,
+    HeaderMutation,
+    StreamBody,
+)
 
 CHUNKS = st.one_of(
     st.binary(max_size=40),
@@ -88,6 +94,31 @@ def test_a_streamed_piece_is_written_alike(
 ) -> None:
     answer = StreamBody(direction, chunk, end_of_stream)
     assert serialized(answer) == response(answer).SerializeToString()
+
+
+@given(
+    st.builds(
+        AnswerHeaders,
+        st.sampled_from(Direction),
+        st.builds(
+            HeaderMutation,
+            st.lists(
+                st.sampled_from([("x-gateway-destination-endpoint", "a:1"), ("x-b", "\udcff")]),
+                max_size=2,
+            ).map(tuple),
+            st.sampled_from([(), ("content-length",)]),
+        ),
+        st.booleans(),
+        st.sampled_from([None, "a:1", "b:2,a:1"]),
+        st.sampled_from([(), (("a:1", 0.5),)]),
+    )
+)
+@example(AnswerHeaders(Direction.RESPONSE))
+def test_headers_are_written_alike_the_second_time_too(answer: AnswerHeaders) -> None:
+    written = response(answer).SerializeToString()
+    for _ in range(2):
+        assert ProcessingResponse.FromString(serialized(answer)) == response(answer)
+        assert len(serialized(answer)) == len(written)
 
 
 def test_what_envoy_sends_most_is_read_by_hand() -> None:
