@@ -99,6 +99,9 @@ def server(
             ("grpc.max_receive_message_length", max_receive_bytes),
             ("grpc.max_send_message_length", max_send_bytes),
             ("grpc.max_concurrent_streams", MAX_STREAMS),
+            # Streams not yet taken up; past gRPC's own 1,000 a burst is refused at random.
+            ("grpc.server.max_pending_requests", MAX_STREAMS),
+            ("grpc.server.max_pending_requests_hard_limit", MAX_STREAMS),
             ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -11,9 +11,9 @@ class WireLimits:
 
     max_connections: int = 1024
     """Of the whole server; an Envoy keeps one for each of its threads."""
-    max_streams: int = 4096
-    """One more is refused, not queued."""
-    announced_streams: int = 4096
+    max_streams: int = 16_384
+    """One more is refused, not queued. A stream lasts as long as the answer it is about."""
+    announced_streams: int = 16_384
     """Said as MAX_CONCURRENT_STREAMS. Fewer than ``max_streams`` makes a proxy open another
     connection, and costs nothing to one that has opened more before it heard."""
     max_frame_bytes: int = 16_384

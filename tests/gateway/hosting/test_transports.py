@@ -163,6 +163,25 @@ async def test_bytes_that_are_no_message_end_their_stream_and_no_other(kind: str
         assert host.streams.open == 1
 
 
+@pytest.mark.slow
+async def test_a_burst_on_one_connection_is_taken_whole(kind: str) -> None:
+    """More streams than either host's defaults took: 4,096 at once, 1,000 not yet looked at."""
+
+    async def opened(channel: Any) -> Any:
+        stream = process(channel)
+        await stream.write(request_headers(end=True))
+        assert destination(await stream.read()) == DESTINATION
+        return stream
+
+    async with hosting(kind=kind) as host, connected(host.port) as channel:
+        async with asyncio.TaskGroup() as tasks:
+            opening = [tasks.create_task(opened(channel)) for _ in range(5000)]
+        assert host.streams.open == 5000
+        for task in opening:
+            task.result().cancel()
+        await until(lambda: host.streams.open == 0)
+
+
 async def test_tls_with_the_self_signed_certificate(kind: str) -> None:
     pair = self_signed(time.time() - 3600)  # noqa: TID251 -- a certificate is valid on wall clocks
     certificate = ReloadingPair("", pair, lambda ok: None)
