@@ -1,13 +1,13 @@
 """The endpoints file of ``file-discovery``: YAML or JSON text -> ``Discovered``. Pure and strict.
 
 The schema is the llm-d router's, with ``metricsPort``, IPv6, ``objectives`` and ``rewrites``
-added. Where the router skips an entry that it cannot use, this refuses the file and names every
-problem: at start the process does not start, later the last good file stays in force.
+added. A file with an entry that cannot be used is refused at start, as there, with every problem
+named; of a file that changes later, ``usable`` takes the other entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
@@ -16,8 +16,8 @@ from typing import Annotated
 from gateway.datalayer.discovered import Discovered, EndpointSpec
 from gateway.datalayer.state import host_port
 from gateway.request.model_rules import ModelRewrite, Rule, Target
-from loadstar.config.errors import Problems
-from loadstar.config.load import NOT_EMPTY, Check, Parse, between, key, load, one_of
+from loadstar.config.errors import ConfigError, Problems
+from loadstar.config.load import NOT_EMPTY, Check, Parse, between, build, key, load, one_of
 
 MAX_WEIGHT = 1_000_000
 
@@ -98,7 +98,8 @@ class _Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    endpoints: tuple[_Endpoint, ...]
+    endpoints: tuple[Mapping[str, object], ...]
+    """Each an ``_Endpoint``, read on its own."""
     objectives: tuple[_Objective, ...] = ()
     rewrites: tuple[_Rewrite, ...] = ()
 
@@ -109,23 +110,44 @@ def parse(text: str | bytes) -> Discovered:
     ``endpoints: []`` is an empty pool; a file without ``endpoints``, such as one that is being
     written, is an error.
     """
-    file = load(_File, text)
-    endpoints = tuple(_spec(entry) for entry in file.endpoints)
-    problems = Problems()
-    _no_repeats(
-        problems, "endpoints", "name", (f"{spec.namespace}/{spec.name}" for spec in endpoints)
-    )
-    _no_repeats(
-        problems, "endpoints", "address", (host_port(spec.address, spec.port) for spec in endpoints)
-    )
-    _no_repeats(problems, "objectives", "name", (entry.name for entry in file.objectives))
-    _no_repeats(problems, "rewrites", "name", (entry.name for entry in file.rewrites))
+    discovered, problems = usable(text)
     problems.raise_if_any()
-    return Discovered(
-        endpoints=endpoints,
+    return discovered
+
+
+def usable(text: str | bytes) -> tuple[Discovered, Problems]:
+    """What the file says without the entries that cannot be used, and what is wrong with those.
+
+    Of entries that repeat a name or an address the last is taken. Raises ConfigError where the
+    trouble is elsewhere, or no entry can be used.
+    """
+    file = load(_File, text)
+    problems = Problems()
+    read: dict[int, EndpointSpec] = {}
+    for index, entry in enumerate(file.endpoints):
+        try:
+            read[index] = _spec(build(_Endpoint, entry, f"endpoints[{index}]"))
+        except ConfigError as error:
+            problems.include(error)
+    names = {index: f"{spec.namespace}/{spec.name}" for index, spec in read.items()}
+    addresses = {index: host_port(spec.address, spec.port) for index, spec in read.items()}
+    for what, values in (("name", names), ("address", addresses)):
+        for index in _repeated(problems, "endpoints", what, values):
+            read.pop(index, None)
+    objectives = dict(enumerate(entry.name for entry in file.objectives))
+    rewrites = dict(enumerate(entry.name for entry in file.rewrites))
+    elsewhere = (
+        *_repeated(problems, "objectives", "name", objectives),
+        *_repeated(problems, "rewrites", "name", rewrites),
+    )
+    if elsewhere or not read:
+        problems.raise_if_any()
+    discovered = Discovered(
+        endpoints=tuple(read.values()),
         objectives=MappingProxyType({entry.name: entry.priority for entry in file.objectives}),
         rewrites=tuple(_rewrite(entry) for entry in file.rewrites),
     )
+    return discovered, problems
 
 
 def _spec(entry: _Endpoint) -> EndpointSpec:
@@ -154,11 +176,13 @@ def _rewrite(entry: _Rewrite) -> ModelRewrite:
     )
 
 
-def _no_repeats(problems: Problems, where: str, what: str, values: Iterable[str]) -> None:
-    first: dict[str, int] = {}
-    for index, value in enumerate(values):
-        if value in first:
-            problems.add(
-                f"{where}[{index}].{what}", f"{value} is already at {where}[{first[value]}]"
-            )
-        first.setdefault(value, index)
+def _repeated(
+    problems: Problems, where: str, what: str, values: Mapping[int, str]
+) -> tuple[int, ...]:
+    """Indices of entries whose value comes again in a later one."""
+    last = {value: index for index, value in values.items()}
+    repeated = tuple(index for index, value in values.items() if last[value] != index)
+    for index in repeated:
+        value = values[index]
+        problems.add(f"{where}[{index}].{what}", f"{value} comes again at {where}[{last[value]}]")
+    return repeated

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.datalayer.discovered import Discovered
 from gateway.datalayer.discovery import NoReloadCounts, ReloadCounts
-from gateway.datalayer.endpoints_file import parse
+from gateway.datalayer.endpoints_file import parse, usable
 from gateway.datalayer.store import Datastore
 from loadstar.config.document import MAX_BYTES
 from loadstar.config.errors import ConfigError, Problem
@@ -77,12 +77,16 @@ class FileDiscovery:
             return
         self._text = text
         try:
-            discovered = parse(text)
+            discovered, problems = usable(text)
         except ConfigError as error:
             self._counts.reloaded(FILE, ok=False)
             log.error("endpoints as they were: %s", _in(self._path, error))
             return
-        self._counts.reloaded(FILE, ok=True)
+        try:
+            problems.raise_if_any()
+        except ConfigError as error:
+            log.error("endpoints without those that cannot be used: %s", _in(self._path, error))
+        self._counts.reloaded(FILE, ok=not problems)
         _apply(store, discovered, self._path)
 
     async def _settled(self) -> bytes | None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.datalayer.discovered import Discovered, EndpointSpec
-from gateway.datalayer.endpoints_file import parse
+from gateway.datalayer.endpoints_file import parse, usable
 from gateway.request.model_rules import ModelRewrite, Rule, Target
 from loadstar.config.errors import ConfigError
 
@@ -166,10 +166,40 @@ def test_repeats_are_named() -> None:
         objectives=[{"name": "o"}, {"name": "o"}],
     )
     assert problems(text) == [
-        "endpoints[1].name: default/a is already at endpoints[0]",
-        "endpoints[2].address: 10.0.0.1:8000 is already at endpoints[0]",
-        "objectives[1].name: o is already at objectives[0]",
+        "endpoints[0].name: default/a comes again at endpoints[1]",
+        "endpoints[0].address: 10.0.0.1:8000 comes again at endpoints[2]",
+        "objectives[0].name: o comes again at objectives[1]",
     ]
+
+
+def test_what_can_be_used_of_a_file_is_all_but_the_bad_entries() -> None:
+    """The last of those that share a name is meant, as in the router."""
+    text = of(
+        entry(),
+        entry(port="8001"),
+        entry(name="b", address="10.0.0.2"),
+        entry(name="c", address="10.0.0.3", port="none"),
+    )
+    discovered, wrong = usable(text)
+    assert [(spec.name, spec.port) for spec in discovered.endpoints] == [("a", 8001), ("b", 8000)]
+    with pytest.raises(ConfigError) as caught:
+        wrong.raise_if_any()
+    assert [problem.path for problem in caught.value.problems] == [
+        "endpoints[3].port",
+        "endpoints[0].name",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(of(entry(port=0)), id="no entry is left"),
+        pytest.param(of(entry(), entry(port=0), objectives=[{"name": ""}]), id="trouble elsewhere"),
+    ],
+)
+def test_a_file_may_be_of_no_use(text: str) -> None:
+    with pytest.raises(ConfigError):
+        usable(text)
 
 
 @pytest.mark.parametrize(

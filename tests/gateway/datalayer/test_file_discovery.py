@@ -178,7 +178,6 @@ async def test_a_configmap_swap_is_followed(tmp_path: Path) -> None:
         pytest.param("", id="emptied"),
         pytest.param("endpoints: [", id="not YAML"),
         pytest.param('{"endpoints": [{"name": "b"}]}', id="an entry that lacks things"),
-        pytest.param(text("b", "b"), id="the same twice"),
     ],
 )
 async def test_a_bad_file_changes_nothing(
@@ -193,6 +192,16 @@ async def test_a_bad_file_changes_nothing(
         assert caplog.text.count("endpoints as they were") == 1
         await asyncio.to_thread(replaced, path, text("c"))
         await until_members(store, "c")
+
+
+async def test_a_bad_entry_does_not_hold_up_the_others(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with following(path) as (store, counts):
+        await asyncio.to_thread(replaced, path, text("b", "c", "c"))
+        await until(lambda: members(store) == ["b", "c"])
+        assert counts.refused == 1
+        assert "endpoints[1].name: default/c comes again at endpoints[2]" in caplog.text
 
 
 async def test_a_file_that_is_gone_changes_nothing(
