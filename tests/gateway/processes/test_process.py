@@ -206,6 +206,17 @@ async def test_new_members_reach_every_worker(tmp_path: Path) -> None:
                         break
 
 
+async def test_a_new_configuration_reaches_every_process(tmp_path: Path) -> None:
+    async with two_workers(tmp_path) as running:
+        picker = tmp_path / "picker.yaml"
+        good = await asyncio.to_thread(picker.read_text)
+        changed = good.replace("plugins:", "plugins:\n- {type: queue-scorer}")
+        await asyncio.to_thread(picker.write_text, changed)
+        for _ in ("collector", "worker 0", "worker 1"):
+            line = await running.logged("picker.yaml taken")
+            running.lines.remove(line)
+
+
 async def test_a_drain_lets_streams_of_every_worker_end(tmp_path: Path) -> None:
     async with two_workers(tmp_path) as running, contextlib.AsyncExitStack() as ends:
         grpc_port = int(str((await running.logged("serving"))["grpc_port"]))
