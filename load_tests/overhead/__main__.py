@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("pickers", nargs="*", type=_picker, metavar="name=host:port,pid[,tls]")
     add("--workloads", type=_workloads, default=list(WORKLOADS), metavar="NAME,...")
-    add("--connections", type=_numbers, default=[1, 16, 256], help="the first workload takes all")
+    add("--connections", type=_numbers, metavar="N,...", help="else what becomes each workload")
     add("--seconds", type=float, default=2.0, help="of one burst")
     add("--rounds", type=int, default=3)
     add("--transports", type=_transports, default=list(TRANSPORTS), help="of our own gateway")

@@ -160,8 +160,12 @@ async def backends(
         yield tuple(Address(HOST, port) for port in ports)
 
 
-def cases(workloads: Sequence[str], connections: Sequence[int]) -> tuple[tuple[str, int], ...]:
-    """Every workload on the middle number of connections, the first one on all of them."""
-    middle = sorted(connections)[len(connections) // 2]
-    first = [(workloads[0], number) for number in connections]
-    return (*first, *((name, middle) for name in workloads[1:] if name in WORKLOADS))
+def cases(
+    workloads: Sequence[str], connections: Sequence[int] | None
+) -> tuple[tuple[str, int], ...]:
+    """Every workload on every number of ``connections``; None takes those that become it."""
+    return tuple(
+        (name, number)
+        for name in workloads
+        for number in connections or WORKLOADS[name].connections
+    )
