@@ -16,6 +16,8 @@ from gateway.datalayer.shared_memory import attach
 from gateway.processes.worker import Follower
 
 MOST_HELD = 50
+KEPT = 5
+"""Credits that last to the end, as some streams do."""
 
 
 def hammer(fd: int, workers: int, worker: int, slots: int, seconds: float) -> None:
@@ -27,12 +29,16 @@ def hammer(fd: int, workers: int, worker: int, slots: int, seconds: float) -> No
     end = time.monotonic() + seconds  # noqa: TID251  # a process of its own, in real time
     while time.monotonic() < end:  # noqa: TID251  # likewise
         follower.look()
+        owners = {endpoint.slot: endpoint.name for endpoint in follower.store.state.endpoints}
+        for credit in held:
+            if owners.get(credit.endpoint.slot, credit.endpoint.name) != credit.endpoint.name:
+                raise SystemExit("a slot of two endpoints")
         for _ in range(20):
             endpoints = follower.store.state.endpoints
             if endpoints and len(held) < MOST_HELD and rng.random() < 0.5:
                 held.append(inflight.take(rng.choice(endpoints), rng.randrange(500), 100))
-            elif held:
-                credit = held.pop(rng.randrange(len(held)))
+            elif len(held) > KEPT:
+                credit = held.pop(rng.randrange(KEPT, len(held)))
                 if rng.random() < 0.1 and endpoints:
                     inflight.move(credit, rng.choice(endpoints))
                 if rng.random() < 0.5:

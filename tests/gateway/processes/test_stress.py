@@ -76,7 +76,7 @@ def test_every_credit_comes_back_and_no_slot_is_shared() -> None:
                 assert int(memory.counted[0, 0].sum()) > 0
                 memory.bury(0)
                 workers[0] = hammer(memory, 0)
-            time.sleep(0.005)
+            time.sleep(0.02)
     finally:
         for worker in workers:
             if worker.poll() is None:
