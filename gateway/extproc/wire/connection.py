@@ -9,42 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hpack import Decoder
-from hpack.exceptions import HPACKError, OversizedHeaderListError
-
 from gateway.extproc.wire import frames as f
-from gateway.extproc.wire.bucket import Bucket
+from gateway.extproc.wire.control import ControlFrames
 from gateway.extproc.wire.events import Gone, HalfClosed, Opened, Received, TooLarge, WireEvent
 from gateway.extproc.wire.frames import Code, ConnectionFailed, StreamFailed
+from gateway.extproc.wire.header_blocks import HeaderBlocks
 from gateway.extproc.wire.headers import check_trailers, request_head
 from gateway.extproc.wire.limits import WireLimits
 from gateway.extproc.wire.messages import CompressedMessage, MessageTooLarge
-from gateway.extproc.wire.outbound import Outbound
 from gateway.extproc.wire.stream import Stream
 
-CACHED_BLOCKS = 64
 
-
-class Connection(Outbound):
+class Connection(ControlFrames):
     """One peer. All methods are synchronous; one owner calls them."""
 
     def __init__(self, limits: WireLimits, now: float) -> None:
-        super().__init__(limits)
+        super().__init__(limits, now)
         self._pending = b""
         self._greeted = False
-        self._settled = False
         self._receive_window = f.DEFAULT_WINDOW
-        self._highest = 0
-        self._decoder = Decoder(max_header_list_size=limits.max_header_list_bytes)
-        self._decoded: dict[bytes, tuple[tuple[bytes, bytes], ...]] = {}
-        self._block: list[bytes] | None = None
-        self._block_bytes = 0
-        self._block_stream = 0
+        self._blocks = HeaderBlocks(limits)
         self._block_ends_stream = False
         self._held_bytes = 0
-        self._control = Bucket(limits.control_burst, limits.control_per_second, now)
-        self._resets = Bucket(limits.reset_burst, limits.reset_per_second, now)
-        self._now = now
         self._opened_at = now
         self._heard_at = now
         self._pinged_at: float | None = None
@@ -124,7 +110,8 @@ class Connection(Outbound):
         end: int,
         events: list[WireEvent],
     ) -> None:
-        if self._block is not None and (kind != f.CONTINUATION or stream_id != self._block_stream):
+        waiting = self._blocks.stream_id
+        if waiting and (kind != f.CONTINUATION or stream_id != waiting):
             raise ConnectionFailed(Code.PROTOCOL_ERROR, "header block interrupted")
         if not self._settled and kind != f.SETTINGS:
             raise ConnectionFailed(Code.PROTOCOL_ERROR, "SETTINGS must come first")
@@ -288,35 +275,25 @@ class Connection(Outbound):
             start += 5
             if depends_on == stream_id:
                 # The block must still be decoded: the peer's table has moved with it.
-                self._decode(buffer[start:end])
+                self._blocks.decode(buffer[start:end])
                 self._highest = max(self._highest, stream_id)
                 raise StreamFailed(stream_id, Code.PROTOCOL_ERROR, "stream depends on itself")
-        self._block_stream = stream_id
         self._block_ends_stream = bool(flags & f.END_STREAM)
         if flags & f.END_HEADERS:
-            self._block_done(buffer[start:end], events)
+            self._block_done(stream_id, buffer[start:end], events)
         else:
-            self._block = [buffer[start:end]]
-            self._block_bytes = end - start
+            self._blocks.begin(stream_id, buffer[start:end])
 
     def _continuation(self, flags: int, fragment: bytes, events: list[WireEvent]) -> None:
-        if self._block is None:
+        stream_id = self._blocks.stream_id
+        if not stream_id:
             raise ConnectionFailed(Code.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        self._block.append(fragment)
-        self._block_bytes += len(fragment)
-        if (
-            self._block_bytes > self._limits.max_header_block_bytes
-            or len(self._block) > self._limits.max_continuations
-        ):
-            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "header block too large")
+        self._blocks.add(fragment)
         if flags & f.END_HEADERS:
-            block = b"".join(self._block)
-            self._block = None
-            self._block_done(block, events)
+            self._block_done(stream_id, self._blocks.whole(), events)
 
-    def _block_done(self, block: bytes, events: list[WireEvent]) -> None:
-        stream_id = self._block_stream
-        headers = self._decode(block)
+    def _block_done(self, stream_id: int, block: bytes, events: list[WireEvent]) -> None:
+        headers = self._blocks.decode(block)
         stream = self._streams.get(stream_id)
         if stream is not None:
             self._trailers(stream, headers, events)
@@ -353,149 +330,6 @@ class Connection(Outbound):
             raise StreamFailed(stream.id, Code.PROTOCOL_ERROR, "trailers without END_STREAM")
         check_trailers(stream.id, headers)
         self._remote_end(stream, events)
-
-    def _decode(self, block: bytes) -> tuple[tuple[bytes, bytes], ...]:
-        """Decode a header block. Blocks that leave the table as it is are remembered whole."""
-        if len(block) > self._limits.max_header_block_bytes:
-            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "header block too large")
-        cached = self._decoded.get(block)
-        if cached is not None:
-            return cached
-        entries = self._decoder.header_table.dynamic_entries
-        before = (entries[0] if entries else None, len(entries), self._decoder.header_table_size)
-        try:
-            headers = tuple(
-                (bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)
-            )
-        except OversizedHeaderListError as error:
-            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "header list too large") from error
-        except HPACKError as error:
-            raise ConnectionFailed(Code.COMPRESSION_ERROR, "bad header block") from error
-        after = (entries[0] if entries else None, len(entries), self._decoder.header_table_size)
-        if before[0] is not after[0] or before[1:] != after[1:]:
-            self._decoded.clear()
-        elif len(block) <= 512:
-            if len(self._decoded) >= CACHED_BLOCKS:
-                self._decoded.clear()
-            self._decoded[block] = headers
-        return headers
-
-    # --- control frames -------------------------------------------------------------------------
-
-    def _spend_control(self) -> None:
-        if not self._control.take(self._now):
-            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "too many control frames")
-
-    def _spend_update(self) -> None:
-        """A WINDOW_UPDATE that frees nothing: two are due for each DATA frame that was sent."""
-        if self._updates_due:
-            self._updates_due -= 1
-        else:
-            self._spend_control()
-
-    def _settings(self, flags: int, stream_id: int, buffer: bytes, start: int, end: int) -> None:
-        if stream_id:
-            raise ConnectionFailed(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
-        if flags & f.ACK:
-            if start != end:
-                raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "SETTINGS ack with a payload")
-            if not self._settled:
-                raise ConnectionFailed(Code.PROTOCOL_ERROR, "SETTINGS must come first")
-            return
-        if (end - start) % f.SETTING.size:
-            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "SETTINGS length")
-        if self._settled:
-            self._spend_control()
-        self._settled = True
-        for at in range(start, end, f.SETTING.size):
-            self._setting(*f.SETTING.unpack_from(buffer, at))
-        self._out.append(f.SETTINGS_ACK)
-        self._pump_all()
-
-    def _setting(self, name: int, value: int) -> None:
-        if name == f.INITIAL_WINDOW_SIZE:
-            if value > f.LARGEST_WINDOW:
-                raise ConnectionFailed(Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE too large")
-            for stream in self._streams.values():
-                stream.send_window += value - self._peer_window
-                if stream.send_window > f.LARGEST_WINDOW:
-                    raise ConnectionFailed(Code.FLOW_CONTROL_ERROR, "stream window overflow")
-            self._peer_window = value
-        elif name == f.MAX_FRAME_SIZE:
-            if not f.DEFAULT_FRAME_SIZE <= value <= f.LARGEST_FRAME_SIZE:
-                raise ConnectionFailed(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
-            self._peer_frame = min(value, self._limits.max_frame_bytes)
-        elif name == f.ENABLE_PUSH:
-            if value > 1:
-                raise ConnectionFailed(Code.PROTOCOL_ERROR, "ENABLE_PUSH is 0 or 1")
-        elif name == f.HEADER_TABLE_SIZE:
-            # We never use the table; a peer that shrinks it expects to be told so (RFC 7541 4.2).
-            self._announce_empty_table = True
-
-    def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFailed(Code.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != 8:
-            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "PING is 8 bytes")
-        if not flags & f.ACK:
-            self._spend_control()
-            self._out.append(f.ping(payload, ack=True))
-
-    def _priority(self, stream_id: int, buffer: bytes, start: int, end: int) -> None:
-        if not stream_id:
-            raise ConnectionFailed(Code.PROTOCOL_ERROR, "PRIORITY on stream 0")
-        if end - start != 5:
-            raise StreamFailed(stream_id, Code.FRAME_SIZE_ERROR, "PRIORITY is 5 bytes")
-        self._spend_control()
-        if f.U32.unpack_from(buffer, start)[0] & f.STREAM_MASK == stream_id:
-            raise StreamFailed(stream_id, Code.PROTOCOL_ERROR, "stream depends on itself")
-
-    def _rst_stream(self, stream_id: int, length: int, events: list[WireEvent]) -> None:
-        if length != 4:
-            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "RST_STREAM is 4 bytes")
-        if not stream_id or not stream_id & 1 or stream_id > self._highest:
-            raise ConnectionFailed(Code.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            # Envoy resets every stream that we end before it has: one answer to one of ours.
-            if not self._was_ended_by_us(stream_id):
-                self._spend_control()
-            return
-        if not self._resets.take(self._now):
-            raise ConnectionFailed(Code.ENHANCE_YOUR_CALM, "too many resets")
-        self._forget(stream)
-        events.append(Gone(stream_id, "reset by peer"))
-
-    def _window_update(self, stream_id: int, buffer: bytes, start: int, end: int) -> None:
-        if end - start != 4:
-            raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE is 4 bytes")
-        increment = f.U32.unpack_from(buffer, start)[0] & f.STREAM_MASK
-        if not stream_id:
-            if not increment:
-                raise ConnectionFailed(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-            self._send_window += increment
-            if self._send_window > f.LARGEST_WINDOW:
-                raise ConnectionFailed(Code.FLOW_CONTROL_ERROR, "connection window overflow")
-            if self._outbox_bytes:
-                self._pump_all()
-            else:
-                self._spend_update()
-            return
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            if stream_id > self._highest or not stream_id & 1:
-                raise ConnectionFailed(Code.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
-            self._spend_update()
-            return
-        if not increment:
-            raise StreamFailed(stream_id, Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-        stream.send_window += increment
-        if stream.send_window > f.LARGEST_WINDOW:
-            raise StreamFailed(stream_id, Code.FLOW_CONTROL_ERROR, "stream window overflow")
-        if stream.outbox:
-            self._pump(stream)
-        else:
-            self._spend_update()
 
     # --- ends -----------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The sending half of a connection: flow control, framing, queues, and forgetting what has ended.
 
-``Connection`` builds on it; nothing else does.
+``ControlFrames`` builds on it, and ``Connection`` on that; nothing else does.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait, two seconds at most, for what another task will make true."""
-    async with asyncio.timeout(2):
+    """Wait, ten seconds at most, for what another task will make true."""
+    async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 -- what is waited for raises no event
             await asyncio.sleep(0.005)
 
