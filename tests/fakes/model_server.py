@@ -99,8 +99,10 @@ class ModelServer:
                     if not await self._answer(writer):
                         break
         finally:
-            self._open.discard(writer)
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            self._open.discard(writer)
 
     async def _answer(self, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection stays open."""

@@ -7,6 +7,7 @@ synchronous, so there is no task per stream and nothing to cancel.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ TICK_SECONDS = 1.0
 NOT_GRPC = b"This is a gRPC endpoint (envoy.service.ext_proc.v3.ExternalProcessor).\n"
 WRITE_HIGH_WATER_BYTES = 1 << 20
 LISTEN_BACKLOG = 1024
+LEAVE_SECONDS = 1.0
+"""For a peer to take what was last written to it; one that does not read is then cut off."""
 
 
 class _Peer(asyncio.Protocol):
@@ -94,6 +97,12 @@ class _Peer(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()
+
+    async def abort(self) -> None:
+        """Cut the connection off, whatever is still unwritten, if it has not gone by itself."""
+        if self._transport is not None:
+            self._transport.abort()
+            await self.gone.wait()
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -262,8 +271,15 @@ class WireServer:
             await asyncio.sleep(grace_seconds)
         if self._ticking is not None:
             self._ticking.cancel()
-        for peer in list(self.peers):
+        leaving = list(self.peers)
+        for peer in leaving:
             peer.shut()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                for peer in leaving:
+                    await peer.gone.wait()
+        for peer in leaving:
+            await peer.abort()
         if self._server is not None:
             await self._server.wait_closed()
 
