@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         runpy.run_module(f"load_tests.{given[0]}", run_name="__main__", alter_sys=False)
         return 0
     arguments = _parser().parse_args(given)
+    # A shell that starts us in the background has told us to ignore SIGINT; we stop on it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:

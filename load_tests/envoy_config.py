@@ -355,7 +355,7 @@ def _picker_cluster(picker: PickerPlan) -> Document:
         )
     if picker.failure_mode_allow:
         cluster |= _known_to_be_down()
-    if picker.health_check:
+    elif picker.health_check:
         cluster["health_checks"] = [
             {
                 "timeout": "2s",
@@ -371,15 +371,26 @@ def _picker_cluster(picker: PickerPlan) -> Document:
 
 
 def _known_to_be_down() -> Document:
-    """Take a picker that cannot be reached out at once, and try it again every second.
+    """Take a picker that cannot be reached out at once, and look every half second for it.
 
     A body already streamed to the picker in FULL_DUPLEX_STREAMED mode is gone when the picker
     turns out to be away: Envoy then answers 5xx although it may fail open. Only a request that
-    finds the picker known to be down passes it by; one failure makes it known.
+    finds the picker known to be down passes it by; one failure makes it known. The check keeps it
+    known: when an ejection ends, Envoy 1.40 may fail requests for a whole second before the next.
     """
     never = ("consecutive_5xx", "consecutive_gateway_failure", "success_rate")
     return {
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "health_checks": [
+            {
+                "timeout": "1s",
+                "interval": "0.5s",
+                "no_traffic_interval": "0.5s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "tcp_health_check": {},
+            }
+        ],
         "outlier_detection": {
             "split_external_local_origin_errors": True,
             "consecutive_local_origin_failure": 1,

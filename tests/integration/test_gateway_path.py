@@ -42,6 +42,7 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["wire", "grpcio"])
 FAST = ServersPlan(count=3, speed=20.0)
 ECHO = ServersPlan(count=2, flags=("--echo",))
 MIB = 1 << 20
+KNOWN_DOWN_SECONDS = 2.5
 
 
 def plan(mode: BodyMode, transport: str = "wire", servers: ServersPlan = FAST) -> FleetPlan:
@@ -186,7 +187,9 @@ async def test_a_gateway_killed_and_restarted_under_load_hangs_nobody(
                     await asyncio.sleep(1.0)
                     phase = "between"
                     first.process.send(signal.SIGKILL)
-                await asyncio.sleep(0.5)
+                # In full duplex Envoy has given a body away before it learns that nobody is there;
+                # requests fail until it knows, even where it may fail open.
+                await asyncio.sleep(KNOWN_DOWN_SECONDS)
                 phase = "without"
                 await asyncio.sleep(1.0)
                 phase = "between"

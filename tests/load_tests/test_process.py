@@ -20,9 +20,12 @@ pytestmark = pytest.mark.envoy  # starts real processes
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
 PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from load_tests.process import child
+
+# A shell that starts us in the background has told us to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     program, logs = sys.argv[1:]
