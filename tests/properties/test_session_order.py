@@ -292,5 +292,7 @@ def test_a_response_is_let_go_only_where_nothing_can_be_lost(plan: Plan) -> None
             assert plan.response.mode is not BodyMode.FULL_DUPLEX_STREAMED
             assert not stage.response.forwarded
             assert not stage.unanswered_at_the_end
-            assert model_value(TARGET) not in bytes(stage.request.forwarded)
+            # Where no body is shown there is none to name the model back in.
+            if plan.response.mode is not BodyMode.NONE:
+                assert model_value(TARGET) not in bytes(stage.request.forwarded)
             assert not outcome.response_bytes

@@ -213,5 +213,11 @@ def _scores(
         )
         least = min(least, costs[i])
     for i in range(count):
-        costs[i] = least / costs[i]
+        # A page may say numbers that no sum survives; what costs no number is chosen last.
+        if costs[i] <= least:
+            costs[i] = 1.0
+        elif costs[i] < np.inf:
+            costs[i] = least / costs[i]
+        else:
+            costs[i] = 0.0
     return costs
