@@ -87,6 +87,25 @@ class Sessions(Protocol):
     def response_headers(self, cycle: Cycle, endpoint: Endpoint) -> Sequence[tuple[str, str]]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeepsSessions:
+    """What a plugin passes on to the sessions it goes by; the filter and the scorer build on it."""
+
+    sessions: Sessions
+
+    def picked(self, cycle: Cycle, decision: Decision) -> None:
+        self.sessions.picked(cycle, decision)
+
+    def served(self, cycle: Cycle, decision: Decision, endpoint: Endpoint) -> None:
+        self.sessions.served(cycle, decision, endpoint)
+
+    def left(self, endpoint: Endpoint) -> None:
+        self.sessions.left(endpoint)
+
+    def response_headers(self, cycle: Cycle, endpoint: Endpoint) -> Sequence[tuple[str, str]]:
+        return self.sessions.response_headers(cycle, endpoint)
+
+
 def sessions(parameters: SessionParameters) -> Sessions:
     if parameters.strategy == SESSION_ID:
         return RememberedSessions(parameters.session_id_config, parameters.profile_name)

@@ -64,10 +64,6 @@ class Outbound:
         self._sent_bytes += len(out)
         return out
 
-    def is_open(self, stream_id: int) -> bool:
-        stream = self._streams.get(stream_id)
-        return stream is not None and not stream.local_done and stream.trailers is None
-
     def send(self, stream_id: int, messages: Sequence[bytes]) -> None:
         """Queue gRPC messages; nothing happens on a stream that is gone."""
         stream = self._streams.get(stream_id)
