@@ -10,15 +10,36 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from loadstar.config.errors import did_you_mean
 
-SERVICES = {
-    "gateway": "the endpoint picker: an Envoy ext_proc service that chooses a model server",
-    "autoscaler": "the predictive autoscaler",
-    "metrics_adapter": "the custom and external metrics API",
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word of the command line: the module whose ``main(argv)`` it runs, and what that is."""
+
+    module: str
+    what: str
+
+
+COMMANDS = {
+    "gateway": Command(
+        "gateway.__main__",
+        "the endpoint picker: an Envoy ext_proc service that chooses a model server",
+    ),
+    "adapter": Command("metrics_adapter.__main__", "the custom and external metrics API"),
+    "autoscaler": Command(
+        "autoscaler.__main__", "the predictive autoscaler; `autoscaler simulate` runs it on a plant"
+    ),
+    "backtest": Command("autoscaler.commands.backtest", "a demand trace through every controller"),
+    "replay": Command("autoscaler.commands.replay", "recorded decisions, reproduced"),
+    "explain": Command("autoscaler.commands.explain", "why a model has the size it has"),
+    "profile": Command("autoscaler.commands.profile", "capacity profiles: fit, show, recommend"),
+    "preflight": Command("autoscaler.commands.preflight", "quota, rights and metrics, before use"),
 }
+ALSO_CALLED = {"metrics-adapter": "adapter", "metrics_adapter": "adapter"}
 CHECKER = "gateway.check"
 
 USAGE_ERROR = 2
@@ -36,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if command == "check":
         return _entry(CHECKER)(rest)
-    service = command.replace("-", "_")
-    if service in _available():
-        return _entry(f"{service}.__main__")(rest)
+    word = ALSO_CALLED.get(command, command)
+    if word in _available():
+        return _entry(COMMANDS[word].module)(rest)
     known = [*_available(), "check"]
     print(f"loadstar: unknown command {command!r}{did_you_mean(command, known)}", file=sys.stderr)
     return USAGE_ERROR
@@ -46,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def usage() -> str:
     """The text of ``--help``."""
-    commands = {name: SERVICES[name] for name in _available()}
+    commands = {name: COMMANDS[name].what for name in _available()}
     commands["check"] = "say whether configuration and endpoints files are right, without serving"
-    lines = [f"  {name.replace('_', '-'):<18}{what}" for name, what in commands.items()]
+    lines = [f"  {name:<18}{what}" for name, what in commands.items()]
     return "\n".join(
         [
             "usage: loadstar COMMAND [flags]",
@@ -62,8 +83,15 @@ def usage() -> str:
 
 
 def _available() -> list[str]:
-    """The services of this build; a package that is only reserved has no entry point."""
-    return [name for name in SERVICES if importlib.util.find_spec(f"{name}.__main__") is not None]
+    """The commands of this build; a package that is only reserved has no entry point."""
+    return [name for name, command in COMMANDS.items() if _is_there(command.module)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its package is not there either
+        return False
 
 
 def _entry(module: str) -> Callable[[Sequence[str]], int]:
