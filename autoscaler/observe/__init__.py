@@ -1,0 +1,1 @@
+"""What the controller knows of demand and supply at one instant."""

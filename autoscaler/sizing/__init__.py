@@ -1,0 +1,1 @@
+"""From a need to replicas and nodes: decisions, mixes of pools, rails."""
