@@ -1,0 +1,86 @@
+"""What is asked of the adapter and what it answers, as values. ``api.parse`` makes the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+ALL = "*"
+"""The name that stands for every object of a resource."""
+
+
+class Selector(Protocol):
+    """A label selector: ``loadstar.kube.selectors.Selector`` is one."""
+
+    def matches(self, labels: Mapping[str, str]) -> bool: ...
+
+    def __str__(self) -> str: ...
+
+
+class Everything:
+    """The selector that was not given."""
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return ""
+
+
+EVERYTHING: Selector = Everything()
+
+
+@dataclass(frozen=True, slots=True)
+class CustomQuery:
+    """A question to custom.metrics.k8s.io: one metric of one object, or of all that are selected."""
+
+    version: str
+    """``v1beta1`` or ``v1beta2``: the document the answer is to be."""
+    resource: str
+    """Plural and group: ``pods``, ``deployments.apps``; as it was written in the path."""
+    namespace: str | None
+    """None for objects that live in no namespace."""
+    name: str
+    """The object's name, or ``*``."""
+    metric: str
+    object_selector: Selector = EVERYTHING
+    metric_selector: Selector = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalQuery:
+    """A question to external.metrics.k8s.io: every series of a metric that is selected."""
+
+    namespace: str
+    metric: str
+    selector: Selector = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The object a custom metric is about."""
+
+    kind: str
+    api_version: str
+    namespace: str
+    """Empty for objects that live in no namespace."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One number of an answer."""
+
+    metric: str
+    value: float
+    at: float
+    """Unix seconds: when it was sampled, not when it is said."""
+    window_seconds: int | None = None
+    """Over which time it was taken; None for what is true at one moment."""
+    described: Described | None = None
+    """None for external metrics."""
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    """External metrics only."""
