@@ -32,7 +32,8 @@ class Demand:
 class PoolSupply:
     """What one pool has and has been asked for.
 
-    A unit is what is bought at once, a node or a slice. Replicas and units are whole; a slice of which one node is missing is not a ready unit.
+    A unit is what is bought at once, a node or a slice. Replicas and units are whole; a slice of
+    which one node is missing is not a ready unit.
     """
 
     replicas_ready: int
