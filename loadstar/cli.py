@@ -1,7 +1,7 @@
 """``loadstar``: one command for every service of the distribution, found by name when asked for.
 
 It imports no service: ``loadstar gateway`` loads ``gateway.__main__`` and hands it the rest of the
-line. ``loadstar check`` does the same with whatever knows the file's kind.
+line. ``loadstar check`` asks every service's checker in the same way (``loadstar.check``).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COMMANDS = {
     "preflight": Command("autoscaler.commands.preflight", "quota, rights and metrics, before use"),
 }
 ALSO_CALLED = {"metrics-adapter": "adapter", "metrics_adapter": "adapter"}
-CHECKER = "gateway.check"
+CHECKER = "loadstar.check"
 
 USAGE_ERROR = 2
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def usage() -> str:
     """The text of ``--help``."""
     commands = {name: COMMANDS[name].what for name in _available()}
-    commands["check"] = "say whether configuration and endpoints files are right, without serving"
+    commands["check"] = "say whether configurations (files, folders, ConfigMaps) are right"
     lines = [f"  {name:<18}{what}" for name, what in commands.items()]
     return "\n".join(
         [

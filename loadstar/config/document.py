@@ -1,14 +1,16 @@
 """YAML or JSON text -> plain dicts, lists and scalars, safely and strictly.
 
-It refuses what would be guessed at otherwise: a key given twice, a second document, tags, aliases
-that blow up, nesting and size without end. It knows no schema; ``load`` does.
+It refuses what would be guessed at otherwise: a key given twice, a second document (but for
+``read_all``), tags, aliases that blow up, nesting and size without end. It knows no schema;
+``load`` does.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import yaml
@@ -28,6 +30,8 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 200_000
 """Values after aliases are followed: about what 1 MiB can say without them."""
+MAX_DOCUMENTS = 1000
+"""In one text, for those who take more than one."""
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -61,6 +65,35 @@ _Loader.add_implicit_resolver(
 
 def read(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> Value:
     """The one value ``text`` holds; None if it is empty. Raises ConfigError."""
+    return _read(text, max_bytes, lambda decoded: _Reader().yaml(decoded))
+
+
+def read_all(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> list[Value]:
+    """Every document of ``text``, empty ones left out. Raises ConfigError, for the whole."""
+    found = _read(text, max_bytes, _every_yaml)
+    documents = found if isinstance(found, _Documents) else [found]
+    return [document for document in documents if document is not None]
+
+
+class _Documents(list[Value]):
+    """What several documents say; a list in one document is not this."""
+
+
+def _every_yaml(text: str) -> _Documents:
+    loader = _Loader(text)
+    documents = _Documents()
+    try:
+        with _yaml_errors():
+            while loader.check_node():
+                if len(documents) == MAX_DOCUMENTS:
+                    raise ConfigError.of("", f"more than {MAX_DOCUMENTS} documents")
+                documents.append(_Reader().node(loader, loader.get_node()))
+    finally:
+        loader.dispose()
+    return documents
+
+
+def _read(text: str | bytes, max_bytes: int, as_yaml: Callable[[str], Value]) -> Value:
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(raw) > max_bytes:
         raise ConfigError.of("", f"{len(raw)} bytes are more than the {max_bytes} allowed")
@@ -77,9 +110,22 @@ def read(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> Value:
                 pass
             except ValueError as error:  # a number with thousands of digits
                 raise ConfigError.of("", f"not JSON: {error}") from None
-        return _Reader().yaml(decoded)
+        return as_yaml(decoded)
     except RecursionError:
         raise ConfigError.of("", f"nested deeper than {MAX_DEPTH} levels") from None
+
+
+@contextmanager
+def _yaml_errors() -> Iterator[None]:
+    """The parser's own complaints, as ours."""
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError.of("", f"not YAML: {where}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError.of("", f"not YAML: {' '.join(str(error).split())}") from None
 
 
 class _Reader:
@@ -95,16 +141,13 @@ class _Reader:
     def yaml(self, text: str) -> Value:
         loader = _Loader(text)
         try:
-            root = loader.get_single_node()
-            return None if root is None else self._value(loader, root, "", 0)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-            raise ConfigError.of("", f"not YAML: {where}{error.problem}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError.of("", f"not YAML: {' '.join(str(error).split())}") from None
+            with _yaml_errors():
+                return self.node(loader, loader.get_single_node())
         finally:
             loader.dispose()
+
+    def node(self, loader: _Loader, root: Node | None) -> Value:
+        return None if root is None else self._value(loader, root, "", 0)
 
     def _count(self, path: str, depth: int) -> None:
         self._values += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,16 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
+
+    def within(self, place: str) -> Self:
+        """The same, as it reads from outside the document, which stands at ``place``."""
+        dot = "." if place and self.path and not self.path.startswith("[") else ""
+        return type(self)(f"{place}{dot}{self.path}", self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark(Problem):
+    """Worth knowing and nothing to mend, among the problems that a check returns."""
 
 
 class ConfigError(Exception):
