@@ -16,6 +16,7 @@ import uvloop
 
 from gateway.config.command_line import parse, usage
 from gateway.config.flags import Flags
+from gateway.processes.cores import worker_count
 from loadstar.clock import SystemClock
 from loadstar.config.errors import ConfigError
 from loadstar.config.pflag import HelpWanted
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     with logs(flags.verbosity, flags.zap_encoder):
         for note in notes:
             log.warning(note)
-        return _run(flags) if flags.workers == 1 else _supervise(flags, argv)
+        return _run(flags) if worker_count(flags) == 1 else _supervise(flags, argv)
 
 
 def _run(flags: Flags) -> int:

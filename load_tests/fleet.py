@@ -207,6 +207,8 @@ async def gateway(
         *("--bind-address", HOST),
         # Nobody else sends here: after the last stream there is nothing to wait for.
         *("--drain-timeout", "1s"),
+        # One process beside Envoy and the emulated servers on this machine; ``flags`` may say more.
+        "--workers=1",
         *plan.flags,
     ]
     health = Address(HOST, health_port)

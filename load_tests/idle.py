@@ -157,6 +157,7 @@ def _gateway(ports: Sequence[int], folder: Path) -> list[str]:
     own = free_ports(3)
     return [
         *(sys.executable, "-m", "gateway", "--secure-serving=false", "--tracing=false"),
+        "--workers=1",
         *(f"--grpc-port={own[0]}", f"--grpc-health-port={own[1]}", f"--metrics-port={own[2]}"),
         *("--pool-name=idle", f"--config-text={GATEWAY_CONFIG.format(path=path)}"),
     ]

@@ -77,7 +77,7 @@ def _check(flags: Flags) -> None:
         problems.add("--endpoint-target-ports", f"at most {MAX_TARGET_PORTS} ports")
     if not 0 <= flags.workers <= MAX_WORKERS:
         problems.add("--workers", f"must be 0 (one per core) to {MAX_WORKERS}")
-    if flags.workers != 1 and flags.transport != "wire":
+    if flags.workers > 1 and flags.transport != "wire":
         problems.add(
             "--workers", "more than one needs --transport=wire: only it can be handed connections"
         )

@@ -70,11 +70,12 @@ class Flags:
         placeholder="wire|grpcio",
     )
     workers: int = flag(
-        1,
+        0,
         integer,
         SERVING,
-        "Processes that pick. More than 1: they share one collector of metrics and what they "
-        "know of the pool, and connections are spread over them; 0 is one per core.",
+        "Processes that pick; 0 is one per core that the process may use (affinity and CPU quota; "
+        "with grpcio, one). Several share one collector of metrics and what they know of the "
+        "pool, and connections are spread over them.",
         placeholder="int",
     )
     drain_timeout: float = flag(

@@ -84,6 +84,8 @@ class SharedMemory:
     supervisor while there is none."""
     serving: NDArray[np.int64]
     """[workers] 1 while a worker takes connections. By the supervisor."""
+    beats: NDArray[np.int64]
+    """[workers + 1] Raised while the loop turns, by the worker; the last by the collector."""
     asked: NDArray[np.int64]
     """[1] How often metrics were asked of the workers. By the collector."""
     measured: NDArray[np.float64]
@@ -123,6 +125,7 @@ def attach(fd: int, workers: int, slots: int = MAX_SLOTS) -> SharedMemory:
     shapes: dict[str, tuple[type, tuple[int, ...]]] = {
         "seen": (np.int64, (workers,)),
         "serving": (np.int64, (workers,)),
+        "beats": (np.int64, (workers + 1,)),
         "asked": (np.int64, (1,)),
         "heads": (np.int64, (workers,)),
         "measured": (np.float64, (6, slots)),
@@ -160,6 +163,7 @@ def attach(fd: int, workers: int, slots: int = MAX_SLOTS) -> SharedMemory:
         slots=slots,
         seen=array("seen"),
         serving=array("serving"),
+        beats=array("beats"),
         asked=array("asked"),
         measured=array("measured"),
         counted=array("counted"),

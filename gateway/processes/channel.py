@@ -1,7 +1,8 @@
 """The line between the supervisor and one of its children: small messages, and connections.
 
-A child says READY once and CLOSED for each connection that it was handed and has ended; the
-supervisor hands connections. The end of the line is the end of the other process.
+A child says READY once (the collector with its health and metrics ports behind it), and CLOSED for
+each connection that it was handed and has ended; the supervisor hands connections. The end of the
+line is the end of the other process.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ from loadstar.config.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+BEAT_SECONDS = 0.25
+
 
 def shared_store(memory: SharedMemory) -> Datastore:
     """A store that hands out slots in ``memory`` and writes every change there."""
@@ -37,6 +39,13 @@ def shared_store(memory: SharedMemory) -> Datastore:
         store.adopt(decode(text))
     store.on_applied(lambda: memory.membership.write(0, encode(store.membership)))
     return store
+
+
+async def _beat(memory: SharedMemory) -> None:
+    """Tell the supervisor that the loop turns."""
+    while True:
+        memory.beats[-1] += 1
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 async def collect(child: Child, flags: Flags) -> None:
@@ -66,6 +75,7 @@ async def collect(child: Child, flags: Flags) -> None:
         followers = [
             tasks.create_task(gateway.discovery.run(store), name="discovery"),
             tasks.create_task(gateway.policy.run(), name="configuration"),
+            tasks.create_task(_beat(memory), name="pulse"),
         ]
         if gateway.scraper is not None:
             followers.append(tasks.create_task(gateway.scraper.run(), name="scraper"))
@@ -81,7 +91,7 @@ async def collect(child: Child, flags: Flags) -> None:
                 "endpoints": len(store.state.endpoints),
             },
         )
-        say(child.line, READY)
+        say(child.line, b"%b %d %d" % (READY, health_port, port))
         stopping = tasks.create_task(signals.first.wait())
         ended = tasks.create_task(over.wait())
         await asyncio.wait((stopping, ended), return_when=asyncio.FIRST_COMPLETED)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -20,6 +19,9 @@ from gateway.datalayer.shared_memory import SharedMemory, create
 from gateway.processes.acceptor import Acceptor, Taker
 from gateway.processes.channel import CLOSED, READY, listen, pair
 from gateway.processes.child import COLLECTOR, WORKER, command
+from gateway.processes.cores import worker_count
+from gateway.processes.heartbeat import LOOK_SECONDS as PULSE_SECONDS
+from gateway.processes.heartbeat import Pulse
 from gateway.processes.ports import open_port
 from gateway.serving.drain import StopSignals
 from gateway.serving.listen import shown
@@ -48,6 +50,9 @@ class Seat:
     """Exit status of the last one."""
     process: asyncio.subprocess.Process | None = None
     line: socket.socket | None = None
+    ports: list[int] = field(default_factory=list)
+    """Of the collector, once it is ready: health and metrics."""
+    pulse: Pulse = field(default_factory=Pulse)
 
     def __str__(self) -> str:
         return f"{self.role} {self.number}" if self.role == WORKER else self.role
@@ -56,11 +61,6 @@ class Seat:
         """Send ``number`` to the child, if there is one."""
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
-
-
-def worker_count(flags: Flags) -> int:
-    """``--workers``, 0 being one per core that this process may use."""
-    return flags.workers or len(os.sched_getaffinity(0))
 
 
 class Supervisor:
@@ -83,6 +83,7 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             collecting = tasks.create_task(self._keep(collector), name="collector")
             relaying = tasks.create_task(self._stop_on(signals), name="signals")
+            watching = tasks.create_task(self._watch([*workers, collector]), name="pulses")
             await self._first(collector.started)
             keeping: list[asyncio.Task[None]] = []
             if not self._stopping.is_set():
@@ -95,6 +96,7 @@ class Supervisor:
                     extra={
                         "address": shown(self._flags.bind_address),
                         "grpc_port": self._port,
+                        **dict(zip(("health_port", "metrics_port"), collector.ports, strict=True)),
                         "workers": len(workers),
                         "tls": self._flags.secure_serving,
                     },
@@ -107,6 +109,7 @@ class Supervisor:
             await asyncio.wait((collecting,), timeout=GRACE_SECONDS)
             collector.signal(signal.SIGKILL)
             relaying.cancel()
+            watching.cancel()
         if self._fatal is not None:
             return self._fatal
         return 1 if any(seat.code for seat in workers) else 0
@@ -114,6 +117,22 @@ class Supervisor:
     async def _stop_on(self, signals: StopSignals) -> None:
         await signals.first.wait()
         self._stopping.set()
+
+    async def _watch(self, seats: list[Seat]) -> None:
+        """End a child whose loop no longer turns, so that ``_keep`` starts another.
+
+        ``seats`` in the order of ``beats``. While draining nobody is ended for being slow.
+        """
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            await asyncio.sleep(PULSE_SECONDS)
+            for seat, beats in zip(seats, self._memory.beats.tolist(), strict=True):
+                if not seat.ready:
+                    seat.pulse.reset()
+                elif seat.pulse.look(beats, loop.time()):
+                    log.error("%s hangs: ending it", seat)
+                    seat.pulse.reset()
+                    seat.signal(signal.SIGKILL)
 
     async def _first(self, event: asyncio.Event) -> None:
         """Wait for ``event``, or for the end."""
@@ -181,7 +200,8 @@ class Supervisor:
         def said(message: bytes, _connection: socket.socket | None) -> None:
             if message == CLOSED:
                 taker.connections -= 1
-            elif message == READY:
+            elif message.startswith(READY):
+                seat.ports = [int(port) for port in message.split()[1:]]
                 log.info("%s ready", seat, extra={"child": process.pid})
                 seat.ready = True
                 seat.started.set()

@@ -101,7 +101,7 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
                 serving.add_done_callback(connections.discard)
 
         followers = [
-            tasks.create_task(_follow(gateway, follower), name="pool"),
+            tasks.create_task(_follow(gateway, follower, memory, child.number), name="pool"),
             tasks.create_task(_show(gateway.metrics.registry, memory, child.number), name="page"),
             tasks.create_task(gateway.policy.run(), name="configuration"),
         ]
@@ -123,11 +123,12 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
     return clean
 
 
-async def _follow(gateway: Gateway, follower: Follower) -> None:
+async def _follow(gateway: Gateway, follower: Follower, memory: SharedMemory, worker: int) -> None:
     looks = 0
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         looks += 1
+        memory.beats[worker] += 1
         # Before a change too: what is left of a slot's last owner must not reach its next.
         if follower.behind or looks % CATCH_UP_LOOKS == 0:
             gateway.policy.built.scheduler.catch_up()

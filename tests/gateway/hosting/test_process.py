@@ -84,7 +84,7 @@ async def gateway(tmp_path: Path, *flags: str, config: str = CONFIG) -> AsyncIte
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "--config-file", str(picker)),
         *("--grpc-port=0", "--grpc-health-port=0", "--metrics-port=0"),
-        *("--bind-address=127.0.0.1", "--drain-timeout=6s", *flags),
+        *("--bind-address=127.0.0.1", "--drain-timeout=6s", "--workers=1", *flags),
         stderr=asyncio.subprocess.PIPE,
     )
     try:

@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from gateway.config.command_line import parse
-from gateway.processes.supervisor import worker_count
+from gateway.processes.cores import quota_cores, usable_cores, worker_count
 from loadstar.config.errors import ConfigError
 
 
-def test_one_worker_is_the_default_and_none_is_one_per_core() -> None:
-    assert worker_count(parse([])[0]) == 1
+def test_one_worker_per_usable_core_is_the_default() -> None:
+    assert worker_count(parse([])[0]) == usable_cores()
+    assert worker_count(parse(["--workers=0"])[0]) == usable_cores()
     assert worker_count(parse(["--workers=3"])[0]) == 3
-    assert worker_count(parse(["--workers=0"])[0]) == len(os.sched_getaffinity(0))
+
+
+def test_grpcs_library_is_hosted_by_one_process_unless_told_otherwise() -> None:
+    assert worker_count(parse(["--transport=grpcio"])[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        pytest.param({}, None, id="no cgroup that we know"),
+        pytest.param({"cpu.max": "max 100000\n"}, None, id="v2, no quota"),
+        pytest.param({"cpu.max": "250000 100000\n"}, 2.5, id="v2, two and a half"),
+        pytest.param({"cpu.max": "who knows"}, None, id="v2, not understood"),
+        pytest.param(
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            None,
+            id="v1, no quota",
+        ),
+        pytest.param(
+            {"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            4.0,
+            id="v1, four",
+        ),
+    ],
+)
+def test_a_containers_quota_counts(
+    tmp_path: Path, files: dict[str, str], cores: float | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert quota_cores(tmp_path) == cores
+
+
+def test_half_a_core_is_still_one_process(tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("50000 100000")
+    assert usable_cores(tmp_path) == 1
+
+
+def test_no_quota_leaves_every_core_that_the_affinity_allows(tmp_path: Path) -> None:
+    assert usable_cores(tmp_path) == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(

@@ -283,3 +283,12 @@ async def test_a_wrong_configuration_is_said_once_and_ends_it(tmp_path: Path) ->
         assert "dataLayer.discovery" in str((await running.logged("cannot start"))["msg"])
         assert await running.ended() == 2
         assert sum("cannot start" in str(line["msg"]) for line in running.lines) == 1
+
+
+async def test_a_worker_that_hangs_is_ended_and_another_takes_its_place(tmp_path: Path) -> None:
+    """Stopped, it keeps its connections and says nothing: only its missing beats tell."""
+    async with two_workers(tmp_path) as running:
+        hung = await child(running, "worker 0")
+        os.kill(hung, signal.SIGSTOP)
+        await running.logged("worker 0 hangs")
+        assert await child(running, "worker 0", after=hung) != hung
