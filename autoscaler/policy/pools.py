@@ -1,0 +1,91 @@
+"""The pools that capacity is bought from: what a unit is, what it costs, how long it takes.
+
+A unit is what the provider sells at once: a node, or a whole slice of several nodes. Read by what
+sizes and by what acts; talks to no provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+from loadstar.config.load import NOT_EMPTY, Seconds, above, at_least, key
+
+
+class PoolKind(StrEnum):
+    GPU = "gpu"
+    TPU = "tpu"
+
+
+class PoolMode(StrEnum):
+    """The means by which a pool is made larger: the rungs, from the most cooperative down."""
+
+    BUFFER = "buffer"  # a CapacityBuffer
+    COMPUTE_CLASS = "computeClass"  # ComputeClass minimumCapacity
+    PLACEHOLDER = "placeholder"  # low-priority pods that real ones displace
+    PROVISIONING_REQUEST = "provisioningRequest"  # all or nothing
+    FLOOR = "floor"  # the node pool's autoscaling minimum
+    SET_SIZE = "setSize"  # only where autoscaling is off
+    OBSERVE = "observe"  # look, never write
+    LOCAL = "local"  # the embedded provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadTimePolicy:
+    """What to believe of lead times until enough have been seen; each a 90th percentile."""
+
+    node_s: Annotated[Seconds, at_least(0)] = field(default=240.0, metadata=key("node"))
+    pod_s: Annotated[Seconds, at_least(0)] = field(default=150.0, metadata=key("pod"))
+
+    def total_s(self) -> float:
+        return self.node_s + self.pod_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPolicy:
+    """One pool."""
+
+    name: Annotated[str, NOT_EMPTY]
+    kind: PoolKind = PoolKind.GPU
+    accelerator: str = ""
+    spot: bool = False
+    flex_start: bool = False
+    reservation: str = ""
+    price_per_unit_hour: Annotated[float, at_least(0)] = 1.0
+    replicas_per_unit: Annotated[int, at_least(1)] = 1
+    nodes_per_unit: Annotated[int, at_least(1)] = 1
+    zones: tuple[Annotated[str, NOT_EMPTY], ...] = ()
+    min_units: Annotated[int, at_least(0)] = 0
+    max_units: Annotated[int, at_least(0)] = 64
+    quota_units: Annotated[int, at_least(0)] | None = field(default=None, metadata=key("quota"))
+    lead_time: LeadTimePolicy = LeadTimePolicy()
+    hazard_per_hour: Annotated[float, at_least(0)] = 0.0
+    """How often an hour a unit of this pool is taken away."""
+    relative_speed: Annotated[float, above(0)] = 1.0
+    """Work a replica here does, over that of the model's reference replica."""
+    provider: Annotated[str, NOT_EMPTY] = "gke"
+    mode: PoolMode = PoolMode.OBSERVE
+    cluster: str = ""
+    location: str = ""
+    node_pool: str = ""
+    compute_class: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.min_units > self.max_units:
+            raise ValueError(f"minUnits {self.min_units} is more than maxUnits {self.max_units}")
+        if self.spot and self.reservation:
+            raise ValueError("spot capacity cannot come from a reservation; remove one of the two")
+        if self.provider == "local" and self.mode not in (PoolMode.LOCAL, PoolMode.OBSERVE):
+            raise ValueError(f"provider local has no mode {self.mode}; write mode: local")
+
+    def limit_units(self, quota_seen: int | None = None) -> int:
+        """The most units that policy and quota allow."""
+        limits = [self.max_units]
+        limits += [quota for quota in (self.quota_units, quota_seen) if quota is not None]
+        return min(limits)
+
+    def price_per_replica_hour(self) -> float:
+        return self.price_per_unit_hour / self.replicas_per_unit

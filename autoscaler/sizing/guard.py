@@ -1,0 +1,64 @@
+"""What keeps a size from flapping: up only for a difference that matters, down late and slowly.
+
+Counts are replicas of the reference kind; ``step`` is the smallest number that can be bought or
+given back. State is explicit and small. The planner calls it on every decision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from autoscaler.policy.model import ScaleDownPolicy
+
+DEADBAND: Final = 0.10
+"""Forecasts closer than this to what is there change nothing."""
+
+
+def worth_going_up(wanted: int, current: int) -> bool:
+    """Whether a forecast of ``wanted`` is enough above ``current`` to act on."""
+    return wanted >= current + max(1, math.ceil(DEADBAND * current))
+
+
+@dataclass(slots=True)
+class DownGuard:
+    """Goes down to the most that was wanted in the window, and only so much a minute."""
+
+    policy: ScaleDownPolicy
+    _wanted: deque[tuple[float, int]] = field(default_factory=deque)  # falling maxima
+    _last_s: float | None = None
+    _since_s: float | None = None
+
+    def note(self, now_s: float, wanted: int) -> int:
+        """Remember ``wanted``; returns the most wanted in the window."""
+        if self._since_s is None:
+            self._since_s = now_s
+        while self._wanted and self._wanted[-1][1] <= wanted:
+            self._wanted.pop()
+        self._wanted.append((now_s, wanted))
+        while now_s - self._wanted[0][0] > self.policy.window_s:
+            self._wanted.popleft()
+        return self._wanted[0][1]
+
+    def full(self, now_s: float) -> bool:
+        """Whether the window has been watched from end to end: before that nothing goes down."""
+        return self._since_s is not None and now_s - self._since_s >= self.policy.window_s
+
+    def restart(self) -> None:
+        """Begin the window anew, after a gap in what was seen."""
+        self._since_s = None
+        self._wanted.clear()
+
+    def lowered(self, now_s: float, current: int, target: int, step: int) -> int:
+        """The size to go down to now, of ``current`` towards ``target``."""
+        if target >= current or not self.full(now_s):
+            return current
+        if self._last_s is not None and now_s - self._last_s < 60.0:
+            return current
+        most = max(step, math.floor(self.policy.per_minute * current))
+        lowered = max(target, current - most)
+        if lowered < current:
+            self._last_s = now_s
+        return lowered

@@ -1,0 +1,77 @@
+"""Demand that is here now, in work: what arrives and what waits. The forecast comes on top.
+
+The backlog counts by the time in which it should be gone: counting it whole would order a fleet
+for a queue that one minute drains.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from autoscaler.observe.observation import Demand
+
+SPIKE: Final = 1.25
+"""How far the last 15 s may stand above the last minute before it counts as noise."""
+DRAIN_S: Final = 30.0
+_SIZES_S: Final = 600.0
+"""Time constant of the mean request size: sizes drift slowly, rates do not."""
+
+
+@dataclass(slots=True)
+class RequestSize:
+    """Mean tokens of a request, smoothed. None until one has been seen."""
+
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    prefix_hit: float = 0.0
+
+    def update(self, demand: Demand, elapsed_s: float) -> None:
+        if not demand.arrivals_rps:
+            return
+        gain = min(1.0, elapsed_s / _SIZES_S)
+        if demand.input_tokens is not None:
+            self.input_tokens = _toward(self.input_tokens, demand.input_tokens, gain)
+        if demand.output_tokens is not None:
+            self.output_tokens = _toward(self.output_tokens, demand.output_tokens, gain)
+        if demand.prefix_hit is not None:
+            self.prefix_hit += gain * (min(max(demand.prefix_hit, 0.0), 1.0) - self.prefix_hit)
+
+
+def _toward(mean: float | None, value: float, gain: float) -> float:
+    return value if mean is None else mean + gain * (value - mean)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Arrivals of the last minute; from completions and the queue's growth where need be."""
+
+    _recent: deque[tuple[float, float]] = field(default_factory=deque)
+    _queued: tuple[float, float] | None = None  # when, how many
+
+    def update(self, now_s: float, demand: Demand) -> float | None:
+        """Requests a second that came in lately; None when that is not known."""
+        rate = demand.arrivals_rps
+        served, queued = demand.served_rps, demand.queued_requests
+        before = self._queued
+        if queued is not None:
+            self._queued = (now_s, queued)
+        if rate is None and served is not None and queued is not None and before is not None:
+            # Completions alone would shrink the fleet that is too small to complete more.
+            elapsed_s = now_s - before[0]
+            rate = max(0.0, served + (queued - before[1]) / elapsed_s) if elapsed_s > 0 else None
+        return rate
+
+    def add(self, now_s: float, work: float) -> tuple[float, float]:
+        """Remember ``work`` a second; returns that of the last tick and of the last minute."""
+        self._recent.append((now_s, work))
+        while now_s - self._recent[0][0] >= 60.0:
+            self._recent.popleft()
+        minute = sum(value for _, value in self._recent) / len(self._recent)
+        return work, minute
+
+
+def reactive(tick: float, minute: float, backlog_work_s: float) -> float:
+    """Work a second to serve now."""
+    return max(minute, min(tick, SPIKE * minute)) + backlog_work_s / DRAIN_S
