@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-envoy lint fmt type imports bench presubmit lock clean
+.PHONY: help setup demo test test-fast test-envoy controlplane test-controlplane lint fmt type imports bench presubmit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,13 +24,19 @@ setup: $(STAMP) ## create .venv with everything pinned in requirements.lock
 demo: $(STAMP) ## Envoy, 4 emulated model servers and the gateway, live, against round robin
 	$(BIN)/python -m load_tests demo
 
-test: test-fast test-envoy ## all tests
+test: test-fast test-envoy test-controlplane ## all tests
 
 test-fast: $(STAMP) ## tests that need no other process, under two minutes
-	$(BIN)/python -m pytest -q -n 2 -m "not envoy and not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not envoy and not slow and not controlplane and not e2e"
 
 test-envoy: $(STAMP) ## tests against a real Envoy, and the slow ones
-	$(BIN)/python -m pytest -q -m "envoy or slow"
+	$(BIN)/python -m pytest -q -m "(envoy or slow) and not controlplane and not e2e"
+
+controlplane: $(STAMP) ## build etcd, kube-apiserver and controllers into the cache, once, 5 minutes
+	$(BIN)/python -m tests.controlplane.build
+
+test-controlplane: $(STAMP) ## tests against a real Kubernetes control plane; builds it if need be
+	$(BIN)/python -m pytest -q -m "controlplane and not e2e"
 
 lint: $(STAMP) ## ruff: style, and format as committed
 	$(BIN)/ruff check .

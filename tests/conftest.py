@@ -10,6 +10,8 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
+pytest_plugins = ["tests.controlplane.fixtures"]
+
 # CI tries the same examples each time, so that a red run is about the change in it; what chance
 # finds is looked for with HYPOTHESIS_PROFILE=thorough.
 settings.register_profile("fast", deadline=None, max_examples=60, derandomize=True)
