@@ -1,4 +1,4 @@
-"""``python -m tests.controlplane.build``: build what the control plane is made of, once.
+"""``python -m tests.controlplane.build [kubernetes] [istio]``: build a control plane, once.
 
 Also what the fixtures ask: is it there, and may a test be skipped where it cannot be.
 """
@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from tests.controlplane.gobuild import BuildFailed, built, cached
-from tests.controlplane.recipes import KUBERNETES, Recipe
+from tests.controlplane.recipes import ISTIO, KUBERNETES, Recipe
 from tests.controlplane.toolchain import NoGo
 
-RECIPES = {"kubernetes": KUBERNETES}
+RECIPES = {"kubernetes": KUBERNETES, "istio": ISTIO}
 
 
 def say(text: str) -> None:

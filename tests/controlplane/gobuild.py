@@ -75,8 +75,9 @@ def _build(recipe: Recipe, command: Path, folder: Path, progress: Progress) -> N
             progress(f"  {name}")
             flags = ("-mod=mod", "-trimpath", "-ldflags", " ".join(("-s", "-w", *recipe.ldflags)))
             _go(command, source, "build", *flags, "-o", str(target / name), package)
-        for path in recipe.keep:
-            shutil.copyfile(Path(module["Dir"], path), target / Path(path).name)
+        for owner, path in recipe.keep:
+            where = _go(command, source, "list", "-mod=mod", "-m", "-f", "{{.Dir}}", owner)
+            shutil.copyfile(Path(where.strip(), path), target / Path(path).name)
         target.rename(folder)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Recipe:
     ldflags: tuple[str, ...] = ()
     about_minutes: int = 5
     """How long a cold build takes on two cores, for the progress text."""
-    keep: tuple[str, ...] = field(default=())
-    """Files of the module, by their path in it, to lie beside the binaries."""
+    keep: tuple[tuple[str, str], ...] = ()
+    """Files to lie beside the binaries: a module of the build, and a path in it."""
 
     def key(self) -> str:
         """The cache folder's name: readable, and different for whatever differs in the result."""
@@ -58,4 +58,38 @@ KUBERNETES = Recipe(
         *("-X", f"{_VERSION_PACKAGE}.gitMinor={_MINOR}"),
     ),
     about_minutes=5,
+)
+
+_PILOT_CRDS = "manifests/charts/base/files/crd-all.gen.yaml"
+_GATEWAY_API = "sigs.k8s.io/gateway-api"
+_GATEWAY_CRDS = "config/crd/experimental/gateway.networking.k8s.io"
+_INFERENCE_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
+_POOL_CRD = "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"
+
+# Istio's module has no tagged versions in the registry; this is what its head was then.
+ISTIO = Recipe(
+    name="istio",
+    module="istio.io/istio",
+    version="v0.0.0-20260827124520-eed52ebb66ad",
+    commands={"pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery"},
+    about_minutes=10,
+    keep=(
+        ("istio.io/istio", _PILOT_CRDS),
+        (_INFERENCE_EXTENSION, _POOL_CRD),
+        *(
+            (_GATEWAY_API, f"{_GATEWAY_CRDS}_{plural}.yaml")
+            for plural in (
+                "backendtlspolicies",
+                "gatewayclasses",
+                "gateways",
+                "grpcroutes",
+                "httproutes",
+                "listenersets",
+                "referencegrants",
+                "tcproutes",
+                "tlsroutes",
+                "udproutes",
+            )
+        ),
+    ),
 )
