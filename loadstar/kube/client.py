@@ -11,7 +11,7 @@ not retried here: whether that is safe is the caller's to know. ``reflector`` fo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
@@ -73,6 +73,7 @@ class Follows(Protocol):
         seconds: float,
         labels: str = "",
         fields: str = "",
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[WatchEvent]: ...
 
 
@@ -147,8 +148,12 @@ class KubeClient:
         seconds: float,
         labels: str = "",
         fields: str = "",
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[WatchEvent]:
-        """What happens after resource version ``since``, for about ``seconds``, bookmarks too."""
+        """What happens after resource version ``since``, for about ``seconds``, bookmarks too.
+
+        ``opened`` is called once the server has agreed: from then on silence means no news.
+        """
         params = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -160,6 +165,8 @@ class KubeClient:
         async with self._transport.stream(
             "GET", resource.path(namespace), params, timeout
         ) as answer:
+            if opened is not None:
+                opened()
             async for line in _lines(answer):
                 yield _event(line)
 

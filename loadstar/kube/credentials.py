@@ -78,6 +78,8 @@ class Credentials:
         try:
             if self._kubeconfig:
                 namespace = self._from_kubeconfig(configuration)
+            elif "KUBERNETES_SERVICE_HOST" not in self._environment:
+                raise ValueError("not in a pod; give --kubeconfig or set $KUBECONFIG")
             else:
                 namespace = self._from_account(configuration)
             return _connection(configuration, namespace)

@@ -41,11 +41,10 @@ WATCH_SECONDS = 300.0
 SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner and brought nothing is a failure: do not spin."""
 ABSENT_SECONDS = 15.0
-"""Between two looks for a kind that is optional and not there."""
+"""Between two looks for a kind that is optional and not there; and for so long a kind that was
+there must be missing, for a server that starts may not know it yet."""
 MAX_OBJECTS = 20_000
 """Far beyond what one pool or namespace holds; what is more is refused, not half known."""
-LOOKS_BEFORE_ABSENT = 2
-"""Times that a kind which was there must be missing: a server that starts may not know it yet."""
 
 _PASSES = (Unreachable, TooManyRequests, ServerError)
 """After these a watch goes on from where it was."""
@@ -88,7 +87,7 @@ class Reflector(Generic[T]):
         self._optional = optional
         self._objects: dict[Key, T] = {}
         self._version = ""
-        self._missing = 0
+        self._missing_since: float | None = None
         self._said = ""
         self.synced = False
         """Whether the collection was known once."""
@@ -132,7 +131,7 @@ class Reflector(Generic[T]):
                 raise ApiError(f"more than {MAX_OBJECTS} objects")
         self.lists += 1
         self._version = version
-        self._missing = 0
+        self._missing_since = None
         self._heard()
         self._take(found)
 
@@ -156,6 +155,7 @@ class Reflector(Generic[T]):
             seconds=seconds,
             labels=self._labels,
             fields=self._fields,
+            opened=self._heard,
         )
         async for event in events:
             if event.type == "ERROR":
@@ -205,17 +205,20 @@ class Reflector(Generic[T]):
         if not isinstance(error, _PASSES) or isinstance(error, ServerTimeout):
             self._version = ""  # the server answered and did not like it: begin anew
         absent = self._optional and isinstance(error, NotFound | Forbidden)
+        surely = False
         if absent:
-            self._missing += 1
-            gone = isinstance(error, NotFound) and self._missing >= LOOKS_BEFORE_ABSENT
-            if gone or not self.synced:
+            now = self._clock.now()
+            if self._missing_since is None:
+                self._missing_since = now
+            surely = now - self._missing_since >= ABSENT_SECONDS or not self._objects
+            if not self.synced or (surely and isinstance(error, NotFound)):
                 self._take({})
         said = f"{type(error).__name__}: {error}"
         if said != self._said:
             level = logging.INFO if absent else logging.WARNING
             log.log(level, "%s as last known: %s", self.resource, said)
             self._said = said
-        if absent and self._missing >= LOOKS_BEFORE_ABSENT:
+        if surely:
             await asyncio.sleep(ABSENT_SECONDS * self._rng.uniform(0.8, 1.2))
         else:
             await asyncio.sleep(self._backoff.next(error.retry_after))
