@@ -1,0 +1,1 @@
+"""Where a decision becomes a write: workloads, node pools, and the one gate before them."""

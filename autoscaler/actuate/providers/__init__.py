@@ -1,0 +1,1 @@
+"""Who sells capacity. Providers do not know each other."""

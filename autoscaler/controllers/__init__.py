@@ -1,0 +1,1 @@
+"""The loop that runs live: collect, decide, act, report."""
