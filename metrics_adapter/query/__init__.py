@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from metrics_adapter.query.ask import (
-    ALL,
-    EVERYTHING,
-    CustomQuery,
-    Described,
-    ExternalQuery,
-    Selector,
-    Value,
-)
+from metrics_adapter.query.answer import answer
+from metrics_adapter.query.ask import ALL, CustomQuery, Described, ExternalQuery, Value
+from metrics_adapter.query.columns import Column, Published, Row, column
+from metrics_adapter.query.inventory import Group, Inventory, Pod
+from metrics_adapter.query.view import Listed, View
 
 __all__ = [
     "ALL",
-    "EVERYTHING",
+    "Column",
     "CustomQuery",
     "Described",
     "ExternalQuery",
-    "Selector",
+    "Group",
+    "Inventory",
+    "Listed",
+    "Pod",
+    "Published",
+    "Row",
     "Value",
+    "View",
+    "answer",
+    "column",
 ]

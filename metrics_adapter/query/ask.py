@@ -1,41 +1,21 @@
-"""What is asked of the adapter and what it answers, as values. ``api.parse`` makes the questions."""
+"""What is asked of the adapter and what it answers, as values. ``api.parse`` makes questions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+
+from loadstar.kube.selectors import EVERYTHING, Selector
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 ALL = "*"
 """The name that stands for every object of a resource."""
 
 
-class Selector(Protocol):
-    """A label selector: ``loadstar.kube.selectors.Selector`` is one."""
-
-    def matches(self, labels: Mapping[str, str]) -> bool: ...
-
-    def __str__(self) -> str: ...
-
-
-class Everything:
-    """The selector that was not given."""
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        return True
-
-    def __str__(self) -> str:
-        return ""
-
-
-EVERYTHING: Selector = Everything()
-
-
 @dataclass(frozen=True, slots=True)
 class CustomQuery:
-    """A question to custom.metrics.k8s.io: one metric of one object, or of all that are selected."""
+    """A question to custom.metrics.k8s.io: one metric of one object, or of all selected."""
 
     version: str
     """``v1beta1`` or ``v1beta2``: the document the answer is to be."""

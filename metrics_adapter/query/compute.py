@@ -1,0 +1,167 @@
+"""One metric of many objects: from their own rows, from their pods', or worked out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadstar.kube.selectors import EVERYTHING, Selector
+from metrics_adapter.adapter_config import QUANTILES, Fold, Kind
+from metrics_adapter.catalog import MADE_OF_PODS, Metric
+from metrics_adapter.query.columns import Indices
+from metrics_adapter.query.gather import (
+    QUANTILE_LABEL,
+    Aligned,
+    Moment,
+    Seen,
+    Target,
+    add_up,
+    latencies,
+    scalars,
+    without_quantile,
+)
+from metrics_adapter.query.inventory import Pod
+from metrics_adapter.query.view import View
+
+PODS = "pods"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What stays the same while one question is worked out."""
+
+    view: View
+    moment: Moment
+    seen: Seen
+    selector: Selector = EVERYTHING
+    """Of series."""
+
+
+def compute(
+    asking: Asking, asked: str, metric: Metric | None, resource: str, targets: Sequence[Target]
+) -> Aligned:
+    """The metric called ``asked`` of each target; ``metric`` is None if no table has it."""
+    own = _own(asking, asked, metric, resource, targets)
+    if metric is None or resource not in MADE_OF_PODS or not np.isnan(own.value).any():
+        return own
+    return own.or_else(_of_pods(asking, asked, metric, resource, targets))
+
+
+def _own(
+    asking: Asking, asked: str, metric: Metric | None, resource: str, targets: Sequence[Target]
+) -> Aligned:
+    """From rows that are about the targets themselves, or inputs that are."""
+    view = asking.view
+    if metric is None:
+        columns = view.columns(resource, asked)
+        return scalars(columns, targets, asking.selector, Fold.SUM, asking.moment, asking.seen)
+    entry = metric.entry
+    told = view.columns(resource, asked, entry.name)
+    found = scalars(
+        [column for column in told if column.buckets is None],
+        targets,
+        without_quantile(asking.selector)[0] if entry.kind is Kind.LATENCY else asking.selector,
+        entry.fold,
+        asking.moment,
+        asking.seen,
+    )
+    if entry.kind is Kind.LATENCY:
+        identity = np.arange(len(targets), dtype=np.int32)
+        return found.or_else(
+            _latency(asking, asked, metric, resource, targets, (identity, len(targets)))
+        )
+    if entry.kind is Kind.EXPRESSION and not (entry.per_pod and resource in MADE_OF_PODS):
+        return found.or_else(_worked_out(asking, metric, resource, targets))
+    return found
+
+
+def _worked_out(
+    asking: Asking, metric: Metric, resource: str, targets: Sequence[Target]
+) -> Aligned:
+    assert metric.expression is not None
+    catalog = asking.view.catalog
+    inputs = {
+        name: compute(asking, name, catalog.resolve(name), resource, targets)
+        for name in metric.expression.names
+    }
+    value = np.broadcast_to(
+        metric.expression.evaluate({name: part.value for name, part in inputs.items()}),
+        (len(targets),),
+    )
+    # Of inputs that ``coalesce`` passed over there is no time.
+    at = np.min([part.at for part in inputs.values()], axis=0)
+    window = np.max([part.window for part in inputs.values()], axis=0)
+    return Aligned(np.where(np.isfinite(at), value, np.nan), at, window)
+
+
+def _latency(
+    asking: Asking,
+    asked: str,
+    metric: Metric,
+    resource: str,
+    targets: Sequence[Target],
+    groups: tuple[Indices, int],
+) -> Aligned:
+    selector, share = quantile_asked(metric, asking.selector)
+    if share is None:
+        asking.seen.other_labels = True
+        return Aligned.nothing(groups[1])
+    columns = asking.view.columns(resource, asked, metric.entry.name)
+    found = latencies(columns, targets, groups, selector, share, asking.moment, asking.seen)
+    return Aligned(found.value * metric.entry.scale, found.at, found.window)
+
+
+def quantile_asked(metric: Metric, selector: Selector) -> tuple[Selector, float | None]:
+    """What is left of ``selector`` for series, and which quantile it wants; None is none of ours.
+
+    The name decides (``model_latency_ms_p99``), else the label ``quantile``, else the entry.
+    """
+    rest, asked = without_quantile(selector)
+    first = metric.quantile or metric.entry.quantile
+    words = [first.value] if metric.quantile else [first.value, *QUANTILES]
+    for word in words:
+        if all(requirement.matches({QUANTILE_LABEL: word}) for requirement in asked):
+            return rest, QUANTILES[word]
+    return rest, None
+
+
+def _of_pods(
+    asking: Asking, asked: str, metric: Metric, resource: str, targets: Sequence[Target]
+) -> Aligned:
+    inventory = asking.view.inventory
+    members = [inventory.members(resource, *target.key) for target in targets]
+    if resource in ("namespaces", "nodes"):
+        members = [inventory.members(resource, "", target.key[1]) for target in targets]
+    pods: dict[tuple[str, str], Pod] = {pod.key: pod for group in members for pod in group or ()}
+    entry = metric.entry
+    result = Aligned.nothing(len(targets))
+    if entry.kind is Kind.LATENCY:
+        for position, group in enumerate(members):
+            whole = np.zeros(len(group or ()), np.int32), 1
+            pod_targets = [pod_target(pod) for pod in group or ()]
+            one = _latency(asking, asked, metric, PODS, pod_targets, whole)
+            result.value[position] = one.value[0]
+            result.at[position] = one.at[0]
+            result.window[position] = one.window[0]
+        return result
+    if entry.kind is Kind.EXPRESSION and not entry.per_pod:
+        return result
+    how = entry.folded(resource)
+    if pods:
+        index = {key: position for position, key in enumerate(pods)}
+        parts = compute(asking, asked, metric, PODS, [pod_target(pod) for pod in pods.values()])
+        places = [np.array([index[pod.key] for pod in group or ()], np.int32) for group in members]
+        result = add_up(parts, places, how, asking.view.quorum)
+    if how is Fold.SUM and entry.kind is Kind.GAUGE and entry.series:
+        # An object that exists and has no pods has none waiting: a fact, not an absence.
+        for position, group in enumerate(members):
+            if group is not None and not group:
+                result.value[position] = 0.0
+                result.at[position] = asking.moment.now
+    return result
+
+
+def pod_target(pod: Pod) -> Target:
+    return Target(pod.key, pod.uid, pod.created_at)

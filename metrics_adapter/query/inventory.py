@@ -1,0 +1,128 @@
+"""Which objects there are: pods, and what they are parts of. Immutable values; Kubernetes says.
+
+Built by ``sources.kubernetes``. Without one (``Inventory()``) nothing is known of objects, and
+whatever a source tells values of is taken to exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+
+from loadstar.kube.resources import Resource
+from loadstar.kube.selectors import Selector
+from metrics_adapter.query.ask import NO_LABELS
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod that is not being deleted."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    created_at: float = 0.0
+    """Unix seconds. What was sampled before is of another pod of this name."""
+    node: str = ""
+    owners: tuple[tuple[str, str], ...] = ()
+    """Resource and name of what it is a part of: ``deployments.apps``, ``vllm``."""
+
+    @property
+    def key(self) -> Key:
+        return self.namespace, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An object that selects pods by their labels: a Service, an InferencePool."""
+
+    resource: str
+    namespace: str
+    name: str
+    selector: Selector | None
+    """None selects nothing."""
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+
+
+class Inventory:
+    """All pods and groups at one moment."""
+
+    __slots__ = ("_by_namespace", "_by_node", "_by_owner", "_select", "groups", "known", "pods")
+
+    def __init__(
+        self, pods: Iterable[Pod] = (), groups: Iterable[Group] = (), *, known: bool = False
+    ) -> None:
+        """``known`` is whether this is all there is, not the want of anybody to ask."""
+        self.known = known
+        self.pods: Mapping[Key, Pod] = MappingProxyType(
+            {pod.key: pod for pod in sorted(pods, key=lambda pod: pod.key)}
+        )
+        self.groups: Mapping[tuple[str, str, str], Group] = MappingProxyType(
+            {(group.resource, group.namespace, group.name): group for group in groups}
+        )
+        self._by_namespace: dict[str, list[Pod]] = {}
+        self._by_node: dict[str, list[Pod]] = {}
+        self._by_owner: dict[tuple[str, str, str], list[Pod]] = {}
+        for pod in self.pods.values():
+            self._by_namespace.setdefault(pod.namespace, []).append(pod)
+            if pod.node:
+                self._by_node.setdefault(pod.node, []).append(pod)
+            for resource, name in pod.owners:
+                self._by_owner.setdefault((resource, pod.namespace, name), []).append(pod)
+        # Every HPA asks with the same selector each time, and there are fewer than these.
+        self._select = lru_cache(maxsize=256)(self._selected)
+
+    def select(self, namespace: str, selector: Selector) -> tuple[Pod, ...]:
+        """The pods of ``namespace`` that ``selector`` matches, by name."""
+        return self._select(namespace, selector)
+
+    def _selected(self, namespace: str, selector: Selector) -> tuple[Pod, ...]:
+        pods = self._by_namespace.get(namespace, ())
+        return tuple(pod for pod in pods if selector.matches(pod.labels))
+
+    def members(self, resource: str, namespace: str, name: str) -> tuple[Pod, ...] | None:
+        """The pods that make up an object; None if it is not known to exist."""
+        if resource == "namespaces":
+            pods = self._by_namespace.get(name)
+            return None if pods is None else tuple(pods)
+        if resource == "nodes":
+            pods = self._by_node.get(name)
+            return None if pods is None else tuple(pods)
+        group = self.groups.get((resource, namespace, name))
+        if group is not None:
+            if group.selector is None:
+                return ()
+            return self.select(namespace, group.selector)
+        owned = self._by_owner.get((resource, namespace, name))
+        return None if owned is None else tuple(owned)
+
+    def names(self, resource: str, namespace: str) -> list[str]:
+        """The objects of ``resource`` known in ``namespace``, sorted."""
+        if resource == "nodes":
+            return sorted(self._by_node)
+        grouped = {
+            name for kind, where, name in self.groups if (kind, where) == (resource, namespace)
+        }
+        owned = {
+            name for kind, where, name in self._by_owner if (kind, where) == (resource, namespace)
+        }
+        return sorted(grouped | owned)
+
+    def labels(self, resource: str, namespace: str, name: str) -> Mapping[str, str] | None:
+        """The labels of a group; None for what is known by its pods alone."""
+        group = self.groups.get((resource, namespace, name))
+        return None if group is None else group.labels
+
+
+NOBODY_KNOWS = Inventory()
+
+
+def resource_words(resource: Resource) -> str:
+    """As messages call it: ``pods``, ``deployments.apps``."""
+    return str(resource) or "external metrics"
