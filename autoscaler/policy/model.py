@@ -108,6 +108,8 @@ class ModelPolicy:
     """Share of minutes that may violate the objective; the feedback steers to it."""
     scale_down: ScaleDownPolicy = ScaleDownPolicy()
     scale_to_zero: ScaleToZeroPolicy = ScaleToZeroPolicy()
+    survive_zone_loss: bool = False
+    """Whether today's demand must be served without any one zone, as it is without a spot pool."""
     schedules: tuple[SchedulePolicy, ...] = ()
     variants: tuple[VariantPolicy, ...] = ()
     """Absent: every pool, at the pool's relative speed."""

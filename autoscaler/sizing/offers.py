@@ -6,8 +6,8 @@ Capacity is in reference replicas at full load. Whole units only. Pure values an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 SLACK: Final = 1e-9
@@ -58,9 +58,6 @@ class Question:
         return tuple(stays for stays in found if any(share > 0 for share in stays))
 
 
-Units = Mapping[str, int]
-
-
 def capacity(
     question: Question, units: Sequence[int], stays: Sequence[float] | None = None
 ) -> float:
@@ -94,8 +91,20 @@ def within(question: Question, units: Sequence[int]) -> bool:
     return budget is None or cost_per_hour(question, units) <= budget + SLACK
 
 
-def named(question: Question, units: Sequence[int]) -> dict[str, int]:
-    return {offer.pool: int(n) for offer, n in zip(question.offers, units, strict=True)}
+def affordable(question: Question) -> Question:
+    """The question with its lower bounds cut, dearest first, to what bounds and budget allow."""
+    offers = list(question.offers)
+    order = sorted(
+        range(len(offers)),
+        key=lambda i: (-offers[i].price_per_hour / max(offers[i].capacity, SLACK), offers[i].pool),
+    )
+    for index in order:
+        while offers[index].low > 0:
+            asked = replace(question, offers=tuple(offers))
+            if within(asked, [offer.low for offer in offers]):
+                return asked
+            offers[index] = replace(offers[index], low=offers[index].low - 1)
+    return replace(question, offers=tuple(offers))
 
 
 def whole_units(need: float, per_unit: float) -> int:

@@ -1,30 +1,51 @@
 """One model's controller: demand in, sizes out. Remembers what it has seen; never looks away.
 
-``decide`` is the whole algorithm, each step in a file of its own: need, forecast, feedback,
-capacity, guards, mix. Synchronous and deterministic; the live loop, the simulator and the replay
-call it every ``period_s``. ``now_s`` is Unix seconds, so that days and schedules are real ones.
+``decide`` is the whole algorithm, each step in a file of its own: estimate (need, forecast,
+headroom, kappa), guard, offers, variants, release. Synchronous and deterministic; the live loop,
+the simulator and the replay call it every ``period_s``. ``now_s`` is Unix seconds, so that days
+and schedules are real ones.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
-from autoscaler.capacity.curve import ServiceCurve
-from autoscaler.capacity.work import WorkModel
 from autoscaler.observe.history import History
-from autoscaler.observe.observation import Observation, PoolSupply
-from autoscaler.policy.model import ModelPolicy, Policy
+from autoscaler.observe.observation import Observation
+from autoscaler.policy.model import Mode, ModelPolicy, Policy
 from autoscaler.policy.profile import ProfilePolicy
-from autoscaler.policy.schedule import announced
+from autoscaler.policy.schedule import Announced, announced
 from autoscaler.sizing.decision import Decision, Reason
-from autoscaler.sizing.greedy import greedy
-from autoscaler.sizing.guard import DownGuard
-from autoscaler.sizing.need import Arrivals, RequestSize, reactive
-from autoscaler.sizing.offers import Offer, Question
+from autoscaler.sizing.estimate import Estimate, Estimator
+from autoscaler.sizing.guard import DownGuard, worth_going_up
+from autoscaler.sizing.idle import EXPECTED_WORK, Idle
+from autoscaler.sizing.nodes import PoolBook
+from autoscaler.sizing.offers import SLACK, Offer, Question, affordable, capacity, shortfall
 from autoscaler.sizing.release import held_back
+from autoscaler.sizing.report import binding, figures, sentence
+from autoscaler.sizing.variants import cheapest
 
-_NO_SUPPLY = PoolSupply(replicas_ready=0)
+_REMIX_S: Final = 300.0
+"""How often the mix is questioned when nothing else calls for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What other models leave of what all share; None: no bound but the policy's."""
+
+    budget_per_hour: float | None = None
+    units: Mapping[str, int] | None = None  # the most of each pool
+
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    replicas: float  # reference replicas
+    reason: Reason
+    needed: float  # of these, what must be ready before anything goes
+    survive: float = 0.0
 
 
 class Planner:
@@ -34,126 +55,165 @@ class Planner:
         self.period_s = policy.period_s
         self.policy = policy
         self.model = model
-        self.history = history
-        self._pools = policy.variants(model)
-        self._work = WorkModel.of(model.profile or ProfilePolicy())
-        self._size = RequestSize()
-        self._arrivals = Arrivals()
+        self.books = [PoolBook.of(variant, pool) for variant, pool in policy.variants(model)]
+        self.estimator = Estimator(model, history, model.profile or ProfilePolicy())
         self._down = DownGuard(model.scale_down)
-        self._units: dict[str, int] | None = None
+        self._idle = Idle(model.scale_to_zero)
         self._last_s: float | None = None
+        self._mixed_s = -math.inf
+        self._stockouts: tuple[bool, ...] = ()
 
     @classmethod
     def of(cls, policy: Policy, model: str, *, history: History | None = None) -> Planner:
         """The controller of the policy's ``model``; KeyError where there is none."""
         return cls(policy, policy.model(model), history or History())
 
-    def decide(self, seen: Observation) -> Decision:
+    @property
+    def history(self) -> History:
+        return self.estimator.history
+
+    def decide(self, seen: Observation, shares: Shares | None = None) -> Decision:
         """The sizes wanted at ``seen.now_s``."""
         now = seen.now_s
-        elapsed = self.period_s if self._last_s is None else max(0.0, now - self._last_s)
+        elapsed_s = self.period_s if self._last_s is None else max(0.0, now - self._last_s)
+        gap = elapsed_s > self.policy.safety.stale_after_s
         self._last_s = now
-        current = self._current(seen)
-        self._size.update(seen.demand, elapsed)
-        rate = self._arrivals.update(now, seen.demand)
-        coming = announced(self.model.schedules, now, now + self._lead_s())
+        for book in self.books:
+            book.see(now, seen.supply.get(book.pool.name))
+        lead_s = self._lead_s()
+        ready = sum(book.speed * book.supply.replicas_ready for book in self.books)
+        estimate = self.estimator.see(
+            seen,
+            elapsed_s,
+            lead_s,
+            ready,
+            frozen=gap or any(book.supply.stockout for book in self.books),
+        )
+        coming = announced(self.model.schedules, now, now + lead_s)
+        if gap or estimate is None:
+            self._down.restart()
+        if estimate is None:
+            self._idle.forget()
+        if self.policy.mode is Mode.OFF or self.policy.safety.kill_switch:
+            there = {b.pool.name: b.units * b.pool.replicas_per_unit for b in self.books}
+            return Decision(replicas=there, reason=Reason.OFF, text="Nothing is decided while off.")
         floor = max(self.model.min_replicas, coming.min_replicas or 0)
-        if rate is None or self._size.input_tokens is None or self._size.output_tokens is None:
-            if rate == 0.0:
-                need = 0.0
-            else:
-                self._down.restart()
-                return self._buy(seen, current, max(floor, _total(current)), floor, Reason.STALE)
-        else:
-            request_s = self._work.request_s(
-                self._size.input_tokens, self._size.output_tokens, self._size.prefix_hit
-            )
-            tick, minute = self._arrivals.add(now, rate * request_s)
-            need = reactive(tick, minute, (seen.demand.queued_requests or 0.0) * request_s)
-            curve = ServiceCurve.of(
-                self._work,
-                self._size.input_tokens,
-                self._size.output_tokens,
-                self._size.prefix_hit,
-            )
-            need *= coming.uplift / curve.sustainable_load(self.model.slo_ttft_p95_s)
-        wanted = max(math.ceil(need), floor)
-        highest = self._down.note(now, wanted)
-        have = math.floor(self._capacity(current))
-        if wanted > have:
-            goal, reason = wanted, Reason.REACTIVE
-        else:
-            goal = self._down.lowered(now, have, max(highest, wanted), self._step())
-            reason = Reason.SCALE_DOWN if goal < have else Reason.STEADY
-        return self._buy(seen, current, goal, floor, reason)
-
-    def _current(self, seen: Observation) -> dict[str, int]:
-        if self._units is None:
-            self._units = {}
-            for _, pool in self._pools:
-                supply = seen.supply.get(pool.name, _NO_SUPPLY)
-                replicas = supply.replicas_ready + supply.replicas_starting
-                self._units[pool.name] = -(-replicas // pool.replicas_per_unit)
-        return self._units
-
-    def _capacity(self, units: Mapping[str, int]) -> float:
-        return sum(offer.capacity * units[offer.pool] for offer in self._offers({}, units))
-
-    def _step(self) -> int:
-        return max(1, math.ceil(min(o.capacity for o in self._offers({}, {}))))
+        cap = min(self.model.max_replicas, max(coming.max_replicas or 1 << 30, floor))
+        question = self._question(now, floor, cap, shares or Shares())
+        goal = self._goal(now, estimate, coming, floor, lead_s, question)
+        question = replace(question, need=goal.replicas, survive=goal.survive)
+        units, reason = self._buy(now, question, goal)
+        for book, count in zip(self.books, units, strict=True):
+            book.order(now, count)
+        inputs = figures(question, units, estimate, goal.replicas, lead_s)
+        return Decision(
+            replicas={o.pool: o.replicas * n for o, n in zip(question.offers, units, strict=True)},
+            reason=reason,
+            inputs=inputs,
+            text=sentence(reason, inputs, coming.names),
+        )
 
     def _lead_s(self) -> float:
-        return max(pool.lead_time.total_s() for _, pool in self._pools)
+        """The 90th percentile of the slowest pool in use; of the slowest at all when none is."""
+        used = [book for book in self.books if book.units] or self.books
+        return max(book.lead.p90_s() for book in used)
 
-    def _offers(
-        self, supply: Mapping[str, PoolSupply], current: Mapping[str, int]
-    ) -> tuple[Offer, ...]:
-        made = []
-        for variant, pool in self._pools:
-            seen = supply.get(pool.name, _NO_SUPPLY)
-            high = pool.limit_units(seen.quota_units)
-            have = current.get(pool.name, 0)
-            if seen.stockout:
-                high = min(high, max(have, pool.min_units))
-            made.append(
-                Offer(
-                    pool=pool.name,
-                    capacity=pool.replicas_per_unit
-                    * (variant.relative_speed or pool.relative_speed),
-                    price_per_hour=pool.price_per_unit_hour,
-                    low=min(pool.min_units, high),
-                    high=high,
-                    current=have,
-                    replicas=pool.replicas_per_unit,
-                    spot=pool.spot,
-                    zones=pool.zones,
-                )
-            )
-        return tuple(made)
+    def _goal(
+        self,
+        now: float,
+        estimate: Estimate | None,
+        coming: Announced,
+        floor: int,
+        lead_s: float,
+        question: Question,
+    ) -> _Goal:
+        """What capacity to have, before anybody asks which and at what price."""
+        have = capacity(question, [offer.current for offer in question.offers])
+        if estimate is None:
+            return _Goal(have, Reason.STALE, have)
+        needed = estimate.replicas(estimate.work() * coming.uplift)
+        reactive = estimate.replicas(estimate.reactive_work)
+        busy = estimate.minute_work > 0 or estimate.backlog_work_s > 0
+        self._idle.see(now, busy=busy)
+        asleep = have == 0
+        rests = not busy and floor == 0 and not self._expected(estimate, coming)
+        if rests and (asleep or self._idle.over(now, lead_s)):
+            self._down.note(now, 0)
+            return _Goal(0.0, Reason.STEADY if asleep else Reason.IDLE, 0.0)
+        wanted = max(1, math.ceil(needed - SLACK))
+        highest = self._down.note(now, wanted)
+        whole = math.floor(have + SLACK)
+        survive = self.model.service_class.survival * estimate.replicas(estimate.minute_work)
+        if asleep:
+            return _Goal(wanted, Reason.WAKE if floor == 0 else Reason.FLOOR, needed, survive)
+        if reactive > have + SLACK or worth_going_up(wanted, whole):
+            return _Goal(max(needed, have), self._up(estimate, coming), needed, survive)
+        step = max(1, math.ceil(min(offer.capacity for offer in question.offers) - SLACK))
+        lowered = self._down.lowered(now, whole, max(highest, wanted), step)
+        if lowered < whole:
+            return _Goal(lowered, Reason.SCALE_DOWN, needed, survive)
+        reason = Reason.HOLD_DOWN if wanted < whole else Reason.STEADY
+        return _Goal(have, reason, needed, survive)
 
-    def _buy(
-        self, seen: Observation, current: dict[str, int], goal: float, floor: int, reason: Reason
-    ) -> Decision:
-        offers = self._offers(seen.supply, current)
-        question = Question(
-            offers=offers,
-            need=goal,
-            budget_per_hour=self.policy.budget_per_hour,
-            least_replicas=floor,
-            most_replicas=self.model.max_replicas,
+    @staticmethod
+    def _up(estimate: Estimate, coming: Announced) -> Reason:
+        if coming.uplift > 1.0:
+            return Reason.SCHEDULE
+        upper = estimate.forecast.upper if estimate.forecast else 0.0
+        return Reason.FORECAST if upper > estimate.reactive_work else Reason.REACTIVE
+
+    @staticmethod
+    def _expected(estimate: Estimate, coming: Announced) -> bool:
+        forecast = estimate.forecast
+        return coming.uplift > 1.0 or (
+            forecast is not None and forecast.highest_expected > EXPECTED_WORK
         )
-        have = [current[offer.pool] for offer in offers]
-        ready = [
-            seen.supply.get(pool.name, _NO_SUPPLY).replicas_ready // pool.replicas_per_unit
-            for _, pool in self._pools
+
+    def _question(self, now: float, floor: int, cap: int, shares: Shares) -> Question:
+        delivering = [book for book in self.books if not book.supply.stockout]
+        keep_s = self.model.scale_down.after_stockout_s
+        offers: list[Offer] = []
+        for book in self.books:
+            offer = book.offer(now, keep_s, alone=not delivering)
+            most = offer.high if shares.units is None else shares.units.get(offer.pool, offer.high)
+            if most < offer.high:
+                low = min(offer.low, most)
+                offer = replace(offer, low=low, high=most, current=min(offer.current, most))
+            offers.append(offer)
+        budgets = [
+            b for b in (self.policy.budget_per_hour, shares.budget_per_hour) if b is not None
         ]
-        units = have if reason is Reason.STALE and floor <= _total(current) else greedy(question)
-        if reason is not Reason.STALE:
-            units = held_back(question, units, have, ready)
-        self._units = {offer.pool: n for offer, n in zip(offers, units, strict=True)}
-        replicas = {o.pool: o.replicas * n for o, n in zip(offers, units, strict=True)}
-        return Decision(replicas=replicas, reason=reason, inputs={"goal_replicas": float(goal)})
+        question = Question(
+            offers=tuple(offers),
+            need=0.0,
+            budget_per_hour=min(budgets, default=None),
+            least_replicas=floor,
+            most_replicas=cap,
+            survive_zones=self.model.survive_zone_loss,
+        )
+        return affordable(question)
 
-
-def _total(units: Mapping[str, int]) -> int:
-    return sum(units.values())
+    def _buy(self, now: float, question: Question, goal: _Goal) -> tuple[Sequence[int], Reason]:
+        """Units by offer, and the reason once bounds have had their say."""
+        current = [offer.current for offer in question.offers]
+        stockouts = tuple(book.supply.stockout for book in self.books)
+        calm = goal.reason in (Reason.STEADY, Reason.HOLD_DOWN, Reason.STALE)
+        due = (
+            len(current) > 1 and now - self._mixed_s >= _REMIX_S and goal.reason is not Reason.STALE
+        )
+        holds = shortfall(question, current) == 0.0 or goal.reason is Reason.STALE
+        unbroken = current == [book.units for book in self.books]
+        enough = sum(o.replicas * o.current for o in question.offers) >= question.least_replicas
+        if calm and holds and enough and unbroken and not due and stockouts == self._stockouts:
+            units: Sequence[int] = current
+        else:
+            units = cheapest(question)
+            self._mixed_s = now
+        self._stockouts = stockouts
+        if goal.reason is Reason.STALE:
+            units = held_back(replace(question, need=math.inf), units, current)
+        else:
+            ready = [book.ready_units() for book in self.books]
+            needed = replace(question, need=min(goal.needed, question.need))
+            units = held_back(needed, units, ready)
+        return units, binding(question, units, goal.reason, stockouts)

@@ -1,0 +1,42 @@
+"""Headroom from what users got: more after minutes that broke the objective, less after quiet ones.
+
+A quantile of demand is no service level; this closes the loop. The gain falls with the lead time,
+for what is corrected today is felt a lead time later. Minutes that say nothing teach nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_GAIN: Final = 0.01
+_LEAD_S: Final = 390.0
+_LOWEST, _HIGHEST = -0.08, 0.30
+_VIOLATED: Final = 0.05
+"""Share of a minute's work beyond its objective that makes the minute a bad one."""
+
+
+@dataclass(slots=True)
+class Headroom:
+    """The share added to every need."""
+
+    budget: float
+    value: float = 0.0
+    _violated: float = 0.0
+    _ticks: int = 0
+
+    def see(self, violating: float | None) -> None:
+        """One tick's share of work beyond its objective; None where it is not known."""
+        if violating is not None:
+            self._violated += min(max(violating, 0.0), 1.0)
+            self._ticks += 1
+
+    def minute(self, lead_s: float, *, frozen: bool) -> None:
+        """Adapt to the minute that closed; ``frozen`` where no size could have helped it."""
+        ticks, violated = self._ticks, self._violated
+        self._ticks, self._violated = 0, 0.0
+        if frozen or not ticks:
+            return
+        bad = 1.0 if violated / ticks > _VIOLATED else 0.0
+        gain = _GAIN * min(1.0, _LEAD_S / max(lead_s, 1.0))
+        self.value = min(max(self.value + gain * (bad - self.budget), _LOWEST), _HIGHEST)

@@ -1,0 +1,98 @@
+"""One pool as the planner keeps it: what was asked of it, what came, and what it can sell now.
+
+Turns replicas into whole units (nodes, slices) and back. Remembers orders until they are Ready,
+which is how lead times are learned, and how long ago the pool could not deliver.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from autoscaler.capacity.lead_time import LeadTimes, Orders
+from autoscaler.observe.observation import PoolSupply
+from autoscaler.policy.model import VariantPolicy
+from autoscaler.policy.pools import PoolPolicy
+from autoscaler.sizing.offers import Offer
+
+NOTHING = PoolSupply(replicas_ready=0)
+
+
+@dataclass(slots=True)
+class PoolBook:
+    """One pool's book for one model. ``units`` is what we want there to be."""
+
+    variant: VariantPolicy
+    pool: PoolPolicy
+    lead: LeadTimes
+    units: int = 0
+    supply: PoolSupply = NOTHING
+    stockout_s: float = -math.inf
+    _orders: Orders = field(default_factory=Orders)
+    _started: bool = False
+
+    @classmethod
+    def of(cls, variant: VariantPolicy, pool: PoolPolicy) -> PoolBook:
+        return cls(variant, pool, LeadTimes(pool.lead_time.total_s()))
+
+    @property
+    def speed(self) -> float:
+        return self.variant.relative_speed or self.pool.relative_speed
+
+    def ready_units(self) -> int:
+        """Whole units that serve: a slice that lacks a node does not."""
+        return self.supply.replicas_ready // self.pool.replicas_per_unit
+
+    def see(self, now_s: float, supply: PoolSupply | None) -> None:
+        """Take in what the pool has; None leaves the last word standing."""
+        if supply is None:
+            return
+        if not self._started:
+            there = supply.replicas_ready + supply.replicas_starting
+            self.units = -(-there // self.pool.replicas_per_unit)
+            self._started = True
+        elif supply.replicas_ready > self.supply.replicas_ready and not supply.stockout:
+            more = supply.replicas_ready - self.supply.replicas_ready
+            self.lead.extend(self._orders.deliver(now_s, more))
+        if supply.stockout:
+            self.stockout_s = now_s
+        self.supply = supply
+
+    def order(self, now_s: float, units: int) -> None:
+        """Want ``units`` from now on."""
+        self._orders.place(now_s, (units - self.units) * self.pool.replicas_per_unit)
+        self.units = units
+
+    def limit_units(self) -> int:
+        """The most that policy, quota and the variant's own bound allow."""
+        limit = self.pool.limit_units(self.supply.quota_units)
+        if self.variant.max_replicas is not None:
+            limit = min(limit, self.variant.max_replicas // self.pool.replicas_per_unit)
+        return limit
+
+    def offer(self, now_s: float, keep_after_stockout_s: float, *, alone: bool) -> Offer:
+        """What the pool sells now.
+
+        A pool that does not deliver sells what is Ready: its orders move elsewhere, unless it is
+        ``alone``, when they stand. What was scarce a while ago is not given back.
+        """
+        pool, limit = self.pool, self.limit_units()
+        high = limit
+        if self.supply.stockout:
+            high = min(limit, self.units if alone else self.ready_units())
+        low = max(pool.min_units, -(-self.variant.min_replicas // pool.replicas_per_unit))
+        low = min(low, limit)
+        if now_s - self.stockout_s <= keep_after_stockout_s:
+            low = max(low, min(self.ready_units(), self.units, limit))
+        lost = min(pool.hazard_per_hour * self.lead.p50_s() / 3600.0, 0.5)
+        return Offer(
+            pool=pool.name,
+            capacity=pool.replicas_per_unit * self.speed * (1.0 - lost),
+            price_per_hour=pool.price_per_unit_hour,
+            low=low,
+            high=max(high, low),
+            current=min(self.units, max(high, low)),
+            replicas=pool.replicas_per_unit,
+            spot=pool.spot,
+            zones=pool.zones,
+        )
