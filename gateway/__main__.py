@@ -50,9 +50,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(flags: Flags) -> int:
     # Imported when flags are good: numba and grpcio take most of a second, --help should not.
-    from gateway.main import build
+    from gateway.main import Place, build
     from gateway.serving.drain import StopSignals
     from gateway.serving.listen import CannotListen
+    from gateway.serving.policy_watch import watching
 
     async def serve() -> bool:
         signals = StopSignals()
@@ -62,7 +63,10 @@ def _run(flags: Flags) -> int:
     environment = os.environ if flags.tracing else {}
     with tracing("loadstar-gateway", environment) as traces:
         try:
-            gateway = build(flags, os.environ, SystemClock(), traces)
+            clock, place = SystemClock(), None
+            if (watch := watching(flags, os.environ, clock)) is not None:
+                place = Place(given=uvloop.run(watch.first()), policy_source=watch)
+            gateway = build(flags, os.environ, clock, traces, place)
             return 0 if uvloop.run(serve()) else 1
         except (ConfigError, CertificateError) as error:
             for line in str(error).splitlines():

@@ -12,26 +12,21 @@ import logging
 import random
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from gateway.config.data_sources import MetricsSource
 from gateway.config.flags import Flags
 from gateway.datalayer.confidence import confidence
 from gateway.datalayer.discovery import Discovery
-from gateway.datalayer.extract.catalog import engines
 from gateway.datalayer.file_discovery import FileDiscovery
 from gateway.datalayer.inflight import InFlight
 from gateway.datalayer.scrape import Scraper
-from gateway.datalayer.scrape_plan import pace
-from gateway.datalayer.scrape_tls import tls_context
 from gateway.datalayer.store import Datastore
 from gateway.director import Director, Settings
 from gateway.director.intent import UNREAD
@@ -51,7 +46,10 @@ from gateway.serving.listen import listen, serving, shown
 from gateway.serving.measured import MeasuredPolicy
 from gateway.serving.pages import config_page, endpoints_page
 from gateway.serving.policy_file import PolicyFile
+from gateway.serving.policy_given import Given, Refusal, given_by
+from gateway.serving.policy_in_force import Loaded, PolicyInForce, PolicySource
 from gateway.serving.pool_gauges import PoolGauges
+from gateway.serving.scraping import scraping
 from gateway.serving.settling import settling
 from gateway.serving.traced import TracedDirector
 from gateway.serving.transports import Hosted, transport
@@ -88,6 +86,12 @@ class Place:
     """What /metrics shows, given this process's own."""
     served: Callable[[], bool] = lambda: True
     """Whether somebody takes connections; without, health is NOT_SERVING."""
+    given: Given | None = None
+    """The configuration to begin with; None is what the command line or its file says."""
+    policy_source: PolicySource | None = None
+    """Where later ones come from; None is the file."""
+    policy_taken: Callable[[Given], None] = lambda given: None
+    """Hears of every configuration that is in force, the first included."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +104,8 @@ class Gateway:
     store: Datastore
     discovery: Discovery
     scraper: Scraper | None
-    policy: PolicyFile
+    policy: PolicyInForce
+    policy_source: PolicySource
     certificate: tls.ReloadingPair | None
     admin: web.Application
     admin_tls: ssl.SSLContext | None
@@ -155,7 +160,7 @@ class Gateway:
     def _followers(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         """What runs beside the servers until the end: name and task."""
         yield "discovery", self.discovery.run(self.store)
-        yield "configuration", self.policy.run()
+        yield "configuration", self.policy_source.run(self.policy)
         yield "settling", settling(self.settle, self.clock)
         if self.scraper is not None:
             yield "scraper", self.scraper.run()
@@ -182,15 +187,32 @@ def build(
     # What is known of the model servers, and the policy that decides on it.
     place = Place() if place is None else place
     store = place.store
-    policy = PolicyFile(
-        flags.config_file,
-        _config_text(flags),
-        load=partial(load, settings=_plugin_settings(flags, place.exchange)),
+    scraper: Scraper | None = None
+    plugin_settings = _plugin_settings(flags, place.exchange)
+
+    def load_policy(text: bytes) -> Loaded:
+        built = load(text, plugin_settings)
+        return Loaded(built, scraping(built.data_layer, flags))
+
+    def taken(given: Given, loaded: Loaded) -> None:
+        if scraper is not None and (new := loaded.scraping) is not None:
+            scraper.reconfigure(new.engines, new.source, new.pace, new.tls)
+        metrics.reloaded("config", ok=True)
+        place.policy_taken(given)
+
+    def refused(_refusal: Refusal) -> None:
+        metrics.reloaded("config", ok=False)
+
+    policy = PolicyInForce(
+        given_by(flags) if place.given is None else place.given,
+        load=load_policy,
         measured=lambda built: MeasuredPolicy(built, metrics, clock.now),
         store=store,
-        on_reload=lambda ok: metrics.reloaded("config", ok=ok),
+        taken=taken,
+        refused=refused,
         clock=clock,
     )
+    place.policy_taken(policy.given)
     for notice in policy.built.notices:
         log.warning("configuration: %s", notice)
     data_layer = policy.built.data_layer
@@ -202,19 +224,15 @@ def build(
     discovery = FileDiscovery(
         data_layer.discovery.path, watch=data_layer.discovery.watch_file, counts=metrics
     )
-    scraper = None
-    if data_layer.metrics is not None:
-        source = _metrics_source(data_layer.metrics, flags)
+    if (how := policy.loaded.scraping) is not None:
         scraper = Scraper(
             store,
-            engines(data_layer.extractor),
-            source=source,
-            pace=pace(
-                flags.refresh_metrics_interval, flags.metrics_staleness_threshold, source.interval
-            ),
+            how.engines,
+            source=how.source,
+            pace=how.pace,
             clock=clock,
             rng=random.Random(rng.random()),
-            tls=tls_context(source),
+            tls=how.tls,
             counts=metrics,
         )
 
@@ -275,6 +293,7 @@ def build(
         discovery=discovery,
         scraper=scraper,
         policy=policy,
+        policy_source=place.policy_source or PolicyFile(flags.config_file),
         certificate=_certificate(flags, environment, clock, metrics),
         admin=admin,
         admin_tls=_admin_tls(flags),
@@ -298,37 +317,12 @@ def request_id(rng: random.Random) -> str:
     return str(UUID(int=rng.getrandbits(128), version=4))
 
 
-def _config_text(flags: Flags) -> bytes:
-    """The configuration as given; empty is the built-in default. Raises ConfigError."""
-    if not flags.config_file:
-        return flags.config_text.encode()
-    try:
-        return Path(flags.config_file).read_bytes()
-    except OSError as error:
-        raise ConfigError.of(flags.config_file, error.strerror or str(error)) from error
-
-
 def _plugin_settings(flags: Flags, exchange: Exchange | None) -> PluginSettings:
     staleness = flags.metrics_staleness_threshold
     return PluginSettings(
         confidence=lambda observed_at, now: confidence(observed_at, now, staleness),
         staleness=staleness,
         exchange=exchange,
-    )
-
-
-def _metrics_source(source: MetricsSource, flags: Flags) -> MetricsSource:
-    """``source``, with the reference's older flags where it says nothing itself."""
-    unsaid = MetricsSource()
-    return replace(
-        source,
-        scheme=flags.model_server_metrics_scheme
-        if source.scheme == unsaid.scheme
-        else source.scheme,
-        path=flags.model_server_metrics_path if source.path == unsaid.path else source.path,
-        port=source.port or flags.model_server_metrics_port or None,
-        insecure_skip_verify=source.insecure_skip_verify
-        and flags.model_server_metrics_https_insecure_skip_verify,
     )
 
 

@@ -67,8 +67,17 @@ def _shown(placeholder: str, default: object) -> str:
 def _check(flags: Flags) -> None:
     """What no single flag can see. Raises ConfigError."""
     problems = Problems()
-    if flags.config_file and flags.config_text:
-        problems.add("--config-text", "cannot be given together with --config-file")
+    given = [
+        name
+        for name, value in (
+            ("--config-file", flags.config_file),
+            ("--config-text", flags.config_text),
+            ("--config-map", flags.config_map),
+        )
+        if value
+    ]
+    for name in given[1:]:
+        problems.add(name, f"cannot be given together with {given[0]}")
     if flags.pool_name and flags.endpoint_selector:
         problems.add("--endpoint-selector", "cannot be given together with --pool-name")
     if flags.endpoint_selector and not flags.endpoint_target_ports:
@@ -95,6 +104,7 @@ def _check(flags: Flags) -> None:
         problems.add("--metrics-client-ca-file", "needs --metrics-cert-dir")
     for name, path in (
         ("--config-file", flags.config_file),
+        ("--kubeconfig", flags.kubeconfig),
         ("--metrics-token-file", flags.metrics_token_file),
         ("--metrics-client-ca-file", flags.metrics_client_ca_file),
     ):

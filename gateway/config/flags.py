@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.config.config_map import ConfigMapRef
 from loadstar.config.pflag import flag, integer, listing, one_of, port, size, span, switch
 
 MESSAGE_OVERHEAD = 4 << 20
@@ -47,6 +48,10 @@ def _log_level(text: str) -> str:
     if text not in LOG_LEVELS and integer(text) < 0:
         raise ValueError(f"{text!r} is negative")
     return text
+
+
+def _config_map(text: str) -> str:
+    return str(ConfigMapRef.parse(text)) if text else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +186,13 @@ class Flags:
     endpoint_target_ports: tuple[int, ...] = listing(
         port, POOL, "Ports of those pods, 1 to 8 of them.", placeholder="ports", inert=_KUBERNETES
     )
+    kubeconfig: str = flag(
+        "",
+        str,
+        POOL,
+        "How to reach the Kubernetes API. Unset: the pod's service account, else $KUBECONFIG.",
+        placeholder="file",
+    )
     disable_endpoint_subset_filter: bool = switch(
         False, POOL, "Ignore the subset of endpoints that the proxy allows."
     )
@@ -197,6 +209,14 @@ class Flags:
     )
     config_text: str = flag(
         "", str, CONFIG, "The EndpointPickerConfig itself, instead of a file.", placeholder="yaml"
+    )
+    config_map: str = flag(
+        "",
+        _config_map,
+        CONFIG,
+        "ConfigMap to serve with, read through the Kubernetes API and followed: a change is in "
+        "force within a second. KEY is not needed where there is only one.",
+        placeholder="namespace/name[/key]",
     )
     allow_experimental_plugins: bool = switch(
         False, CONFIG, "Allow plugins that are still experimental.", inert=_GATED

@@ -115,6 +115,14 @@ class Scraper:
         self._asked_per_second = 0.0
         self._unknown_engines: set[str] = set()
 
+    def reconfigure(
+        self, engines: Engines, source: MetricsSource, pace: Pace, tls: ssl.SSLContext | None
+    ) -> None:
+        """Scrape by these rules from each endpoint's next page on."""
+        self._engines, self._source, self._pace, self._tls = engines, source, pace, tls
+        for followed in self._by_slot.values():
+            followed.place = None  # a page under way still comes, the next by a new connection
+
     async def run(self) -> None:
         """Follow the pool as it changes, until cancelled."""
         tasks: dict[str, asyncio.Task[None]] = {}

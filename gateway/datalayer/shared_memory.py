@@ -20,6 +20,8 @@ MAX_SLOTS = 65_536
 MEMBERSHIP_BYTES = 16 << 20
 LORA_BYTES = 2048
 PAGE_BYTES = 16 << 20
+POLICY_BYTES = (1 << 20) + 4096
+"""A configuration as large as may be, and where it came from."""
 RING_WORDS = 1 << 17
 """Words of prefix news a worker may be ahead of the slowest reader: some 3,000 prompts."""
 GONE = np.iinfo(np.int64).max
@@ -99,6 +101,9 @@ class SharedMemory:
     """A row per slot. By the collector."""
     pages: Board
     """A row of metrics per worker, by the worker; the last is of the dead, by the collector."""
+    policy: Board
+    """One row: the configuration to serve with, where one process reads it for all. By the
+    collector."""
     heads: NDArray[np.int64]
     """[workers] Words ever written to a worker's ring. By the worker."""
     rings: NDArray[np.uint64]
@@ -136,6 +141,7 @@ def attach(fd: int, workers: int, slots: int = MAX_SLOTS) -> SharedMemory:
         "membership": (1, MEMBERSHIP_BYTES),
         "lora": (slots, LORA_BYTES),
         "pages": (workers + 1, PAGE_BYTES),
+        "policy": (1, POLICY_BYTES),
     }
     for name, (rows, size) in boards.items():
         shapes[f"{name} versions"] = np.int64, (rows,)
@@ -170,6 +176,7 @@ def attach(fd: int, workers: int, slots: int = MAX_SLOTS) -> SharedMemory:
         membership=board("membership"),
         lora=board("lora"),
         pages=board("pages"),
+        policy=board("policy"),
         heads=array("heads"),
         rings=array("rings"),
     )

@@ -244,6 +244,7 @@ class Metrics:
     def reloaded(self, file: str, *, ok: bool) -> None:
         """``file`` (``config``, ``certificate``) changed, and was taken or refused."""
         self._families.reloads.labels(file, "taken" if ok else "refused").inc()
+        self._families.reload_refused.labels(file).set(0 if ok else 1)
 
     def running_build(self, commit: str, build_ref: str) -> None:
         """Which build this is."""

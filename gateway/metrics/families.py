@@ -294,3 +294,9 @@ class GatewayFamilies(Families):
             "file",
             "outcome",
         )
+        self.reload_refused = self.gauge(
+            "loadstar_gateway_reload_refused",
+            "1 while the newest version of a file (config: the ConfigMap too) was refused, and an "
+            "older one is in force.",
+            "file",
+        )

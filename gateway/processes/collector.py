@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from dataclasses import replace
+from functools import partial
 
 from gateway.config.flags import Flags
 from gateway.datalayer.membership import decode, encode
@@ -23,6 +25,8 @@ from gateway.serving.drain import StopSignals
 from gateway.serving.health import health_server
 from gateway.serving.listen import listen as open_port
 from gateway.serving.listen import serving, shown
+from gateway.serving.policy_board import publish, published
+from gateway.serving.policy_watch import watching
 from loadstar.clock import SystemClock
 from loadstar.config.errors import ConfigError
 
@@ -55,7 +59,16 @@ async def collect(child: Child, flags: Flags) -> None:
     store = shared_store(memory)
     again = store.synced
     place = Place(store=store, page=merged(memory), served=lambda: bool(memory.serving.any()))
-    gateway = build(flags, os.environ, SystemClock(), None, place)
+    clock = SystemClock()
+    if (watch := watching(flags, os.environ, clock)) is not None:
+        place = replace(
+            place,
+            # One that is started again goes on at once from what the workers have.
+            given=published(memory.policy) or await watch.first(),
+            policy_source=watch,
+            policy_taken=partial(publish, memory.policy),
+        )
+    gateway = build(flags, os.environ, clock, None, place)
     try:
         await gateway.discovery.load(store)
     except ConfigError as error:
@@ -74,7 +87,7 @@ async def collect(child: Child, flags: Flags) -> None:
     ):
         followers = [
             tasks.create_task(gateway.discovery.run(store), name="discovery"),
-            tasks.create_task(gateway.policy.run(), name="configuration"),
+            tasks.create_task(gateway.policy_source.run(gateway.policy), name="configuration"),
             tasks.create_task(_beat(memory), name="pulse"),
         ]
         if gateway.scraper is not None:

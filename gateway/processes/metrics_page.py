@@ -27,6 +27,7 @@ EVERYWHERE_ALIKE = (
     "llm_d_epp_prefix_indexer_size",
     "inference_extension_prefix_indexer_size",
     "loadstar_gateway_endpoints_avoided",
+    "loadstar_gateway_reload_refused",
     "loadstar_gateway_response_sample_share",
     "process_start_time_seconds",
     "process_max_fds",

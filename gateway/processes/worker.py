@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import socket
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
@@ -25,6 +26,7 @@ from gateway.processes.channel import CLOSED, READY, listen, say
 from gateway.processes.child import Child
 from gateway.processes.metrics_page import page
 from gateway.serving.drain import StopSignals, drained
+from gateway.serving.policy_board import PolicyBoard, published
 from gateway.serving.transports import WireTransport
 from loadstar.clock import SystemClock
 from loadstar.telemetry.tracing import Tracing
@@ -75,6 +77,9 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
     memory, follower = child.memory, Follower(child.memory, child.number)
     warm(memory)
     place = Place(store=follower.store, exchange=follower.exchange, collects=False)
+    if flags.config_map:
+        board = memory.policy
+        place = replace(place, given=published(board), policy_source=PolicyBoard(board))
     gateway = build(flags, os.environ, SystemClock(), tracing, place)
     follower.look()
     signals = StopSignals()
@@ -103,7 +108,7 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
         followers = [
             tasks.create_task(_follow(gateway, follower, memory, child.number), name="pool"),
             tasks.create_task(_show(gateway.metrics.registry, memory, child.number), name="page"),
-            tasks.create_task(gateway.policy.run(), name="configuration"),
+            tasks.create_task(gateway.policy_source.run(gateway.policy), name="configuration"),
         ]
         if gateway.certificate is not None and flags.enable_cert_reload:
             followers.append(tasks.create_task(gateway.certificate.run(), name="certificate"))

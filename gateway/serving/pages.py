@@ -11,7 +11,8 @@ from dataclasses import asdict
 
 from gateway.config.flags import Flags
 from gateway.datalayer.state import Endpoint, PoolState
-from gateway.serving.policy_file import PolicyFile
+from gateway.serving.policy_given import Refusal
+from gateway.serving.policy_in_force import PolicyInForce
 
 
 def endpoints_page(state: PoolState, now: float) -> dict[str, object]:
@@ -51,13 +52,33 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def config_page(flags: Flags, policy: PolicyFile) -> dict[str, object]:
-    """The configuration in force, since when, and the command line. Files are only named."""
+def config_page(flags: Flags, policy: PolicyInForce) -> dict[str, object]:
+    """The configuration in force: what, from where, since when; what was refused; the flags.
+
+    Files are only named.
+    """
     given = {key.replace("_", "-"): value for key, value in asdict(flags).items()}
     del given["config-text"]
-    since = datetime.datetime.fromtimestamp(policy.since, datetime.UTC)
     return {
-        "since": since.isoformat(timespec="seconds"),
-        "config": policy.text.decode("utf-8", "replace") or "(the built-in default)",
+        "since": _moment(policy.since),
+        "source": policy.given.origin.source,
+        "resourceVersion": policy.given.origin.resource_version or None,
+        "sha256": policy.given.sha256,
+        "config": policy.given.text.decode("utf-8", "replace") or "(the built-in default)",
+        "lastRefusal": None if policy.refusal is None else _refusal(policy.refusal, policy),
         "flags": given,
     }
+
+
+def _refusal(refusal: Refusal, policy: PolicyInForce) -> dict[str, object]:
+    return {
+        "at": _moment(refusal.at),
+        "stands": policy.standing,
+        "source": refusal.origin.source,
+        "resourceVersion": refusal.origin.resource_version or None,
+        "problems": [str(problem) for problem in refusal.problems],
+    }
+
+
+def _moment(wall: float) -> str:
+    return datetime.datetime.fromtimestamp(wall, datetime.UTC).isoformat(timespec="seconds")

@@ -234,6 +234,27 @@ async def test_one_port_for_all_where_the_source_says_so() -> None:
             await until(lambda: waiting(store, "a") == 4)
 
 
+async def test_other_rules_rule_from_the_next_page_on() -> None:
+    async with ModelServer(load_page(4)) as old, ModelServer(load_page(9)) as new:
+        store = Datastore()
+        store.sync([EndpointSpec(name="a", address="127.0.0.1", port=1)])
+        readers = engines(CoreMetrics())
+        scraper = Scraper(
+            store,
+            readers,
+            source=MetricsSource(port=old.port),
+            pace=FAST,
+            clock=SystemClock(),
+            rng=random.Random(1),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(scraper.run())
+            await until(lambda: waiting(store, "a") == 4)
+            scraper.reconfigure(readers, MetricsSource(port=new.port), FAST, None)
+            await until(lambda: waiting(store, "a") == 9)
+            running.cancel()
+
+
 async def test_an_unknown_engine_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gateway.datalayer.scrape")
     label = {"llm-d.ai/engine-type": "llamacpp"}

@@ -14,9 +14,10 @@ from gateway.config.picker import ResponseMode, ResponseProcessing
 from gateway.datalayer.confidence import confidence
 from gateway.datalayer.store import Datastore
 from gateway.plugins.load import load
-from gateway.scheduling.build import Built
 from gateway.scheduling.plugin_type import Settings
 from gateway.serving.policy_file import PolicyFile
+from gateway.serving.policy_given import Given, Origin, read_file
+from gateway.serving.policy_in_force import Loaded, PolicyInForce
 from tests.fakes.clock import ManualClock
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
@@ -26,8 +27,24 @@ BAD = HEAD + "plugins: [{type: queue-scorrer}]\n"
 SETTINGS = Settings(confidence=lambda observed_at, now: confidence(observed_at, now, 2.0))
 
 
-def built(text: bytes) -> Built:
-    return load(text, SETTINGS)
+def loaded(text: bytes) -> Loaded:
+    return Loaded(load(text, SETTINGS))
+
+
+def in_force(
+    given: Given, reloads: list[bool] | None = None, clock: ManualClock | None = None
+) -> PolicyInForce:
+    """What serves ``given``; ``reloads`` hears whether others were taken."""
+    heard = [] if reloads is None else reloads
+    return PolicyInForce(
+        given,
+        load=loaded,
+        measured=lambda built: built,
+        store=Datastore(),
+        taken=lambda given, loaded: heard.append(True),
+        refused=lambda refusal: heard.append(False),
+        clock=ManualClock() if clock is None else clock,
+    )
 
 
 class Following:
@@ -38,21 +55,13 @@ class Following:
         self.path = path
         self.reloads: list[bool] = []
         self.clock = ManualClock()
-        self.store = Datastore()
-        self.policy = PolicyFile(
-            str(path),
-            path.read_bytes(),
-            load=built,
-            measured=lambda built: built,
-            store=self.store,
-            on_reload=self.reloads.append,
-            clock=self.clock,
-        )
+        self.policy = in_force(read_file(path), self.reloads, self.clock)
+        self.source = PolicyFile(str(path))
 
     async def says(self, text: str) -> None:
         await asyncio.to_thread(self.path.write_text, text)
         self.clock.advance(60)
-        await self.policy.take(self.path)
+        await self.source.take(self.policy)
 
 
 @pytest.fixture
@@ -64,7 +73,7 @@ async def test_a_good_file_takes_over(following: Following) -> None:
     before = following.policy.current()
     await following.says(SECOND)
     assert following.policy.current() is not before
-    assert following.policy.text == SECOND.encode()
+    assert following.policy.given.text == SECOND.encode()
     assert following.policy.since == following.clock.wall()
     assert following.reloads == [True]
 
@@ -76,7 +85,7 @@ async def test_a_bad_file_changes_nothing_and_says_where(
     with caplog.at_level(logging.ERROR):
         await following.says(BAD)
     assert following.policy.current() is before
-    assert (following.policy.text, following.policy.since) == (FIRST.encode(), since)
+    assert (following.policy.given.text, following.policy.since) == (FIRST.encode(), since)
     assert following.reloads == [False]
     assert "plugins[0].type" in caplog.text
     assert "queue-scorer" in caplog.text
@@ -85,7 +94,7 @@ async def test_a_bad_file_changes_nothing_and_says_where(
 async def test_a_file_that_is_gone_changes_nothing(following: Following) -> None:
     before = following.policy.current()
     await asyncio.to_thread(following.path.unlink)
-    await following.policy.take(following.path)
+    await following.source.take(following.policy)
     assert following.policy.current() is before
     assert following.reloads == [False]
 
@@ -107,7 +116,7 @@ async def test_a_scheduler_that_was_replaced_is_let_go(following: Following) -> 
 
 async def test_the_file_is_followed(following: Following) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(following.policy.run())
+        run = tasks.create_task(following.source.run(following.policy))
         await asyncio.sleep(0)
         await asyncio.to_thread(following.path.write_text, SECOND)
         while following.reloads != [True]:  # noqa: ASYNC110 -- a reload raises no event
@@ -115,19 +124,36 @@ async def test_the_file_is_followed(following: Following) -> None:
         run.cancel()
 
 
+async def test_kubelets_swap_of_a_mounted_config_map_is_seen(tmp_path: Path) -> None:
+    """It replaces the link ``..data`` between two folders; the file's own link stays as it is."""
+
+    def mount(version: int, text: str) -> None:
+        folder = tmp_path / f"..{version}"
+        folder.mkdir()
+        (folder / "picker.yaml").write_text(text)
+        (tmp_path / "..new").symlink_to(folder.name)
+        (tmp_path / "..new").rename(tmp_path / "..data")
+
+    await asyncio.to_thread(mount, 1, FIRST)
+    path = tmp_path / "picker.yaml"
+    await asyncio.to_thread(path.symlink_to, "..data/picker.yaml")
+    reloads: list[bool] = []
+    policy = await asyncio.to_thread(lambda: in_force(read_file(path), reloads))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(PolicyFile(str(path)).run(policy))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(mount, 2, SECOND)
+        while reloads != [True]:  # noqa: ASYNC110 -- a reload raises no event
+            await asyncio.sleep(0.02)
+        run.cancel()
+    assert policy.given.text == SECOND.encode()
+
+
 async def test_without_a_file_there_is_nothing_to_follow() -> None:
-    policy = PolicyFile(
-        "",
-        b"",
-        load=built,
-        measured=lambda built: built,
-        store=Datastore(),
-        on_reload=lambda ok: None,
-        clock=ManualClock(),
-    )
+    policy = in_force(Given(b"", Origin("built-in default")))
     async with asyncio.timeout(1):
-        await policy.run()
-    assert policy.text == b""
+        await PolicyFile("").run(policy)
+    assert policy.given.text == b""
 
 
 async def test_how_far_responses_are_followed_is_reloaded(following: Following) -> None:

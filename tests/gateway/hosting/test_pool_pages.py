@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.config.command_line import parse
 from gateway.datalayer.state import LoraState, PoolState
-from gateway.datalayer.store import Datastore
 from gateway.serving.pages import config_page, endpoints_page
-from gateway.serving.policy_file import PolicyFile
+from gateway.serving.policy_given import Given, Origin
 from gateway.serving.pool_gauges import PoolGauges
 from tests.builders import NOW, endpoint, pool
 from tests.fakes.clock import ManualClock
-from tests.gateway.hosting.test_policy_file import FIRST, built
+from tests.gateway.hosting.test_policy_file import BAD, FIRST, SECOND, in_force
 
 
 def samples(state: PoolState, prefix: str = "") -> list[str]:
@@ -111,18 +111,41 @@ def test_the_endpoints_page_has_ages_and_null_for_the_unknown() -> None:
 
 def test_the_configuration_page_names_files_and_shows_what_is_in_force() -> None:
     flags, _ = parse(["--config-text", FIRST, "--seed=1"])
-    policy = PolicyFile(
-        "",
-        FIRST.encode(),
-        load=built,
-        measured=lambda built: built,
-        store=Datastore(),
-        on_reload=lambda ok: None,
-        clock=ManualClock(wall=1_700_000_000),
-    )
+    given = Given(FIRST.encode(), Origin("--config-text"))
+    policy = in_force(given, clock=ManualClock(wall=1_700_000_000))
     page = config_page(flags, policy)
-    shown = page["flags"]
+    shown = page.pop("flags")
     assert isinstance(shown, dict)
-    assert (page["since"], page["config"]) == ("2023-11-14T22:13:20+00:00", FIRST)
+    assert page == {
+        "since": "2023-11-14T22:13:20+00:00",
+        "source": "--config-text",
+        "resourceVersion": None,
+        "sha256": hashlib.sha256(FIRST.encode()).hexdigest()[:16],
+        "config": FIRST,
+        "lastRefusal": None,
+    }
     assert shown["seed"] == 1
     assert "config-text" not in shown
+
+
+async def test_the_configuration_page_tells_what_was_refused_and_where_it_is_wrong() -> None:
+    flags, _ = parse(["--config-map", "prod/gateway"])
+    clock = ManualClock(wall=1_700_000_000)
+    policy = in_force(Given(FIRST.encode(), Origin("ConfigMap prod/gateway", "41")), clock=clock)
+    clock.advance(60)
+    await policy.take(Given(BAD.encode(), Origin("ConfigMap prod/gateway", "42")))
+    page = config_page(flags, policy)
+    assert (page["since"], page["resourceVersion"]) == ("2023-11-14T22:13:20+00:00", "41")
+    assert page["lastRefusal"] == {
+        "at": "2023-11-14T22:14:20+00:00",
+        "stands": True,
+        "source": "ConfigMap prod/gateway",
+        "resourceVersion": "42",
+        "problems": [
+            'plugins[0].type: unknown plugin type "queue-scorrer", did you mean queue-scorer?'
+        ],
+    }
+    await policy.take(Given(SECOND.encode(), Origin("ConfigMap prod/gateway", "43")))
+    refusal = config_page(flags, policy)["lastRefusal"]
+    assert isinstance(refusal, dict)
+    assert refusal["stands"] is False

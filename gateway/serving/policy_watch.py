@@ -1,0 +1,200 @@
+"""Follows a ConfigMap through the Kubernetes API: ``--config-map``.
+
+A change reaches us as the watch says it, some milliseconds after it was written. While the API
+server is away what is in force stays; so it does when the ConfigMap is deleted, and that is said.
+Refusals are said where the operator looks: as an Event on the ConfigMap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.config.config_map import ConfigMapRef
+from gateway.config.flags import Flags
+from gateway.serving.policy_given import Given, Origin, Refusal
+from gateway.serving.policy_in_force import PolicyInForce
+from loadstar.clock import Clock
+from loadstar.config.errors import ConfigError
+from loadstar.kube.client import Follows, KubeClient
+from loadstar.kube.credentials import Credentials
+from loadstar.kube.errors import ApiError
+from loadstar.kube.events import EventRecorder, Kind, Writes
+from loadstar.kube.objects import ObjectRef
+from loadstar.kube.reflector import Reflector
+from loadstar.kube.resources import CONFIG_MAPS, Resource
+
+START_SECONDS = 20.0
+"""How long to wait at the start for an API server, a ConfigMap or a right that comes just after
+us. Then the process ends with the reason, and kubelet tries again."""
+RETRY_SECONDS = 0.5
+SHOWN_PROBLEMS = 5
+"""In an Event; the log and /configz have them all."""
+COMPONENT = "loadstar-gateway"
+
+log = logging.getLogger(__name__)
+
+
+class Kube(Follows, Writes, Protocol):
+    """The calls to the API server that are made here."""
+
+    async def get(
+        self, resource: Resource, name: str, namespace: str = "", *, subresource: str = ""
+    ) -> dict[str, Any]: ...
+
+
+class Connects(Protocol):
+    """Opens a client."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Kube]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of the ConfigMap: enough to take it, and to speak about it."""
+
+    about: ObjectRef
+    origin: Origin
+    text: bytes
+    wrong: ConfigError | None
+
+    @property
+    def given(self) -> Given:
+        """Its text. Raises ConfigError if it has none."""
+        if self.wrong is not None:
+            raise self.wrong
+        return Given(self.text, self.origin)
+
+
+def connecting(flags: Flags, environment: Mapping[str, str], clock: Clock) -> Connects:
+    """Clients of the API server that the flags and the pod's account say."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Kube]:
+        credentials = Credentials(flags.kubeconfig, environment=environment)
+        async with KubeClient(credentials, clock, user_agent=COMPONENT) as kube:
+            yield kube
+
+    return connect
+
+
+def watching(flags: Flags, environment: Mapping[str, str], clock: Clock) -> PolicyWatch | None:
+    """The source that ``--config-map`` names; None where it is not given."""
+    if not flags.config_map:
+        return None
+    ref = ConfigMapRef.parse(flags.config_map)
+    connect = connecting(flags, environment, clock)
+    return PolicyWatch(ref, connect, clock=clock, rng=random.Random(flags.seed))
+
+
+def origin(ref: ConfigMapRef, resource_version: str = "") -> Origin:
+    """How the place is called in logs, Events and on /configz."""
+    return Origin(f"ConfigMap {ref}", resource_version)
+
+
+class PolicyWatch:
+    """A ConfigMap as a source of configurations."""
+
+    def __init__(
+        self, ref: ConfigMapRef, connect: Connects, *, clock: Clock, rng: random.Random
+    ) -> None:
+        self._ref = ref
+        self._connect = connect
+        self._clock = clock
+        self._rng = rng
+
+    async def first(self) -> Given:
+        """What it says now. Raises ConfigError, also where it is not to be had for long."""
+        ref = self._ref
+        until, said = self._clock.now() + START_SECONDS, ""
+        async with self._connect() as kube:
+            while True:
+                try:
+                    document = await kube.get(CONFIG_MAPS, ref.name, ref.namespace)
+                    return _seen(ref, document).given
+                except ApiError as error:
+                    if self._clock.now() >= until:
+                        raise ConfigError.of(f"ConfigMap {ref}", str(error)) from error
+                    if str(error) != said:
+                        said = str(error)
+                        log.warning("waiting for ConfigMap %s: %s", ref, said)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def run(self, policy: PolicyInForce) -> None:
+        """Take changes as they come, until cancelled."""
+        ref, changed = self._ref, asyncio.Event()
+        async with self._connect() as kube, asyncio.TaskGroup() as tasks:
+            events = EventRecorder(kube, self._clock, component=COMPONENT)
+            reflector = Reflector(
+                kube,
+                CONFIG_MAPS,
+                view=lambda document: _seen(ref, document),
+                changed=changed.set,
+                clock=self._clock,
+                rng=self._rng,
+                namespace=ref.namespace,
+                fields=f"metadata.name={ref.name}",
+            )
+            tasks.create_task(reflector.run(), name="ConfigMap")
+            tasks.create_task(events.run(), name="Events")
+            about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace)
+            while True:
+                await changed.wait()
+                changed.clear()
+                seen = reflector.objects.get((ref.namespace, ref.name))
+                about = about if seen is None else seen.about
+                before = policy.refusal, policy.standing
+                await self._take(policy, seen)
+                self._say(events, about, policy, before)
+
+    async def _take(self, policy: PolicyInForce, seen: _Seen | None) -> None:
+        if seen is None:
+            policy.refuse(origin(self._ref), ConfigError.of("", "there is no such ConfigMap"))
+        elif seen.wrong is not None:
+            policy.refuse(seen.origin, seen.wrong)
+        else:
+            await policy.take(seen.given)
+
+    def _say(
+        self,
+        events: EventRecorder,
+        about: ObjectRef,
+        policy: PolicyInForce,
+        before: tuple[Refusal | None, bool],
+    ) -> None:
+        """Tell of a new refusal, and of the good version that ends one."""
+        refusal, stood = before
+        kind: Kind
+        if policy.refusal is not None and policy.refusal is not refusal:
+            kind, reason = "Warning", "ConfigurationRefused"
+            message = told(policy.refusal, policy.given)
+        elif stood and not policy.standing:
+            kind, reason = "Normal", "ConfigurationTaken"
+            message = f"taken; sha256 {policy.given.sha256}"
+        else:
+            return
+        events.record(about, kind, reason, message)
+
+
+def told(refusal: Refusal, in_force: Given) -> str:
+    """A refusal in the words of an Event. The same for the same mistake, so that it is counted."""
+    lines = [str(problem) for problem in refusal.problems[:SHOWN_PROBLEMS]]
+    more = len(refusal.problems) - SHOWN_PROBLEMS
+    if more > 0:
+        lines.append(f"and {more} more, see the log")
+    return f"not taken, {in_force.sha256} stays in force: " + "; ".join(lines)
+
+
+def _seen(ref: ConfigMapRef, document: Mapping[str, Any]) -> _Seen:
+    metadata = document["metadata"]
+    about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace, str(metadata.get("uid", "")))
+    where = origin(ref, str(metadata.get("resourceVersion", "")))
+    try:
+        return _Seen(about, where, ref.of(document), None)
+    except ConfigError as error:
+        return _Seen(about, where, b"", error)
