@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TextIO
 
 import uvloop
@@ -45,7 +46,9 @@ def main(argv: Sequence[str]) -> int:
     with logs(flags.verbosity, flags.zap_encoder):
         for note in notes:
             log.warning(note)
-        return _run(flags) if worker_count(flags) == 1 else _supervise(flags, argv)
+        if worker_count(flags) == 1:
+            return _run(replace(flags, workers=1))
+        return _supervise(flags, argv)
 
 
 def _run(flags: Flags) -> int:

@@ -3,7 +3,8 @@
 ``python -m load_tests.idle [--endpoints 8,100] [--seconds 20] [--json]`` starts that many fake
 model servers, each with a metrics page of 52 KB, in one process, and the real datastore and
 scraper in another, and reads the latter's CPU from /proc: once with pages that stay as they are
-(idle) and once with pages that all change every time (busy, the worst there is). ``--gateway``
+(idle) and once with pages that all change every time (busy, the worst there is). The oldest
+signal of any endpoint is looked at ten times a second; its worst age is printed. ``--gateway``
 measures a whole gateway instead, ``--clients`` compares HTTP clients page by page.
 """
 
@@ -43,6 +44,7 @@ REFRESH_SECONDS = 0.05
 STALENESS_SECONDS = 2.0
 WARM_UP_SECONDS = 3.0
 START_SECONDS = 20.0
+LOOK_SECONDS = 0.1
 BUDGETS = {8: 5.0, 100: 25.0}
 """Endpoints -> per cent of a core allowed while idle."""
 
@@ -74,6 +76,8 @@ class Figure:
     scrapes_per_second: float
     cpu_us_per_scrape: float
     seconds: float
+    oldest_signal_s: float | None
+    """The worst age that any endpoint's signals had at any look; None of a whole gateway."""
     budget_percent: float | None
     """None where nothing is promised."""
 
@@ -88,6 +92,7 @@ async def measure(
     """CPU of the data layer (or a whole gateway) over ``endpoints`` fake servers."""
     ports = free_ports(endpoints)
     kind = f"{'busy' if moving else 'idle'}-{endpoints}"
+    ages: Path | None = None
     async with AsyncExitStack() as stack:
         servers = [sys.executable, "-m", "load_tests.idle_servers", str(ports[0]), str(endpoints)]
         serving = await stack.enter_async_context(
@@ -100,14 +105,17 @@ async def measure(
             command = await asyncio.to_thread(_gateway, ports, folder)
         else:
             command = [sys.executable, "-m", "load_tests.idle", "--scrape"]
-            command += [str(ports[0]), str(endpoints)]
+            ages = folder / f"ages-{kind}"
+            command += [str(ports[0]), str(endpoints), str(ages)]
         measured = await stack.enter_async_context(child(f"scraper-{kind}", command, logs=folder))
         before = int(await served.fetch())
         await measured.ready(
             _has_served(served, before, endpoints), within_s=START_SECONDS, what="scraping"
         )
         await asyncio.sleep(WARM_UP_SECONDS)
+        looks = await asyncio.to_thread(_ages, ages)
         cpu, pages, elapsed = await _over(seconds, measured, served)
+        seen = (await asyncio.to_thread(_ages, ages))[len(looks) :]
     return Figure(
         endpoints=endpoints,
         fleet="busy" if moving else "idle",
@@ -115,8 +123,16 @@ async def measure(
         scrapes_per_second=pages / elapsed,
         cpu_us_per_scrape=1e6 * cpu / pages if pages else 0.0,
         seconds=elapsed,
+        oldest_signal_s=max(seen, default=None),
         budget_percent=None if moving else BUDGETS.get(endpoints),
     )
+
+
+def _ages(path: Path | None) -> list[float]:
+    """The looks written so far."""
+    if path is None or not path.exists():
+        return []
+    return [float(line) for line in path.read_text().split()]
 
 
 async def _over(seconds: float, measured: Child, served: PageClient) -> tuple[float, int, float]:
@@ -163,8 +179,12 @@ def _gateway(ports: Sequence[int], folder: Path) -> list[str]:
     ]
 
 
-async def scrape(first_port: int, endpoints: int) -> None:
-    """The process that is measured: the data layer alone, as ``main`` builds it."""
+async def scrape(first_port: int, endpoints: int, ages: Path) -> None:
+    """The process that is measured: the data layer alone, as ``main`` builds it.
+
+    The age of its oldest signal goes to ``ages``, ten times a second.
+    """
+    clock = SystemClock()
     store = Datastore()
     store.sync(
         [
@@ -172,14 +192,22 @@ async def scrape(first_port: int, endpoints: int) -> None:
             for port in range(first_port, first_port + endpoints)
         ]
     )
-    await Scraper(
+    scraper = Scraper(
         store,
         engines(CoreMetrics()),
         source=MetricsSource(),
         pace=pace(REFRESH_SECONDS, STALENESS_SECONDS),
-        clock=SystemClock(),
+        clock=clock,
         rng=random.Random(1),
-    ).run()
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(scraper.run())
+        with await asyncio.to_thread(ages.open, "w", 1) as out:
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                state = store.state
+                oldest = clock.now() - float(state.columns.observed_at[state.slots].min())
+                out.write(f"{oldest:.4f}\n")
 
 
 async def clients(pages: int, folder: Path) -> dict[str, float]:
@@ -227,15 +255,20 @@ async def _cpu_us(work: Callable[[], Awaitable[object]], times: int) -> float:
 
 
 def _table(figures: Sequence[Figure]) -> str:
-    lines = ["endpoints  fleet  % of a core  scrapes/s  CPU us/scrape  budget"]
+    lines = ["endpoints  fleet  % of a core  scrapes/s  CPU us/scrape  oldest s  budget"]
     for f in figures:
         budget = "" if f.budget_percent is None else f"{f.budget_percent:g} %"
         verdict = "" if f.budget_percent is None else (" kept" if f.kept else " MISSED")
         lines.append(
             f"{f.endpoints:9d}  {f.fleet:5s}  {f.percent_of_core:11.2f}  "
-            f"{f.scrapes_per_second:9.1f}  {f.cpu_us_per_scrape:13.1f}  {budget}{verdict}"
+            f"{f.scrapes_per_second:9.1f}  {f.cpu_us_per_scrape:13.1f}  {_age(f):>8s}  "
+            f"{budget}{verdict}"
         )
     return "\n".join(lines)
+
+
+def _age(figure: Figure) -> str:
+    return "" if figure.oldest_signal_s is None else f"{figure.oldest_signal_s:.2f}"
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -276,10 +309,11 @@ def main() -> int:
     parser.add_argument("--gateway", action="store_true", help="measure a whole gateway")
     parser.add_argument("--clients", action="store_true", help="compare HTTP clients and readers")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--scrape", type=int, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--scrape", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.scrape:
-        uvloop.run(scrape(*arguments.scrape))
+        first_port, endpoints, ages = arguments.scrape
+        uvloop.run(scrape(int(first_port), int(endpoints), Path(ages)))
         return 0
     return uvloop.run(_run(arguments))
 

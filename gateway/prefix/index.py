@@ -8,7 +8,9 @@ Layout: flat arrays with one row per slot, so that the memory is fixed by the tw
 (about 25 bytes a block, given by the operating system only as rows are used) and the whole can
 later live in shared memory.
 A row is an open-addressing table (linear probing, backward-shift deletion: no tombstones) of node
-numbers, and a doubly linked list of those nodes from newest to oldest.
+numbers, and a doubly linked list of those nodes from newest to oldest. Of its table a row uses a
+power of two of buckets that doubles as it fills: an endpoint that holds little touches one page of
+memory, where the whole table's width would make each new block touch another.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from loadstar.arrays import Ints, kernel
+from loadstar.arrays import Ints, kernel, zeros_in_small_pages
 
 DEFAULT_CAPACITY = 31_250
 """Blocks per endpoint, the reference's ``lruCapacityPerServer``."""
 
 # Columns of ``_lists``: the row's LRU list and its free nodes. Node 0 is "none".
-_SIZE, _NEWEST, _OLDEST, _FREE, _UNUSED = range(5)
+_SIZE, _NEWEST, _OLDEST, _FREE, _UNUSED, _BUCKETS = range(6)
 _NEWER, _OLDER = 0, 1
+FIRST_BUCKETS = 1024
+"""Of a row's table, at first: one page of memory."""
 
 
 class PrefixIndex:
@@ -38,10 +42,10 @@ class PrefixIndex:
         self.slots = slots
         self.capacity = capacity
         buckets = 1 << (2 * capacity - 1).bit_length()  # at most half full
-        self._table = np.zeros((slots, buckets), np.int32)
-        self._hashes = np.zeros((slots, capacity + 1), np.uint64)
-        self._links = np.zeros((slots, capacity + 1, 2), np.int32)
-        self._lists = np.zeros((slots, 5), np.int32)
+        self._table: NDArray[np.int32] = zeros_in_small_pages((slots, buckets), np.int32)
+        self._hashes: NDArray[np.uint64] = zeros_in_small_pages((slots, capacity + 1), np.uint64)
+        self._links: NDArray[np.int32] = zeros_in_small_pages((slots, capacity + 1, 2), np.int32)
+        self._lists = np.zeros((slots, 6), np.int32)
 
     def match(self, hashes: Sequence[int], slots: Ints) -> Ints:
         """How many leading blocks of a prompt each of ``slots`` holds.
@@ -51,9 +55,16 @@ class PrefixIndex:
         Asking changes nothing, not even what is oldest.
         """
         matched: Ints = np.zeros(self.slots, np.int64)
-        if len(hashes) and len(slots):
-            _match(_array(hashes), slots, self._table, self._hashes, matched)
+        self.match_into(matched, hashes, slots, 0)
         return matched
+
+    def match_into(self, matched: Ints, hashes: Sequence[int], slots: Ints, first: int) -> None:
+        """The same for an index whose row 0 is slot ``first``, written to ``matched[slot]``.
+
+        Slots that are not of this index are passed over.
+        """
+        if len(hashes) and len(slots):
+            _match(_array(hashes), slots, first, self._table, self._hashes, self._lists, matched)
 
     def record(
         self, slot: int, hashes: Sequence[int] | NDArray[np.uint64], limit: int | None = None
@@ -76,7 +87,7 @@ class PrefixIndex:
     def drop(self, slot: int) -> None:
         """Forget all about ``slot``: its endpoint has left."""
         if self._lists[slot, _UNUSED]:
-            self._table[slot] = 0
+            self._table[slot, : self._lists[slot, _BUCKETS]] = 0
             self._lists[slot] = 0
 
     def size(self, slot: int) -> int:
@@ -96,18 +107,22 @@ def _array(hashes: Sequence[int] | NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _match(
     hashes: NDArray[np.uint64],
     slots: Ints,
+    first: int,
     table: NDArray[np.int32],
     held: NDArray[np.uint64],
+    lists: NDArray[np.int32],
     matched: Ints,
 ) -> None:
     """Bisect: ``_record`` lets a block outlive all that follow it, so the held ones lead."""
     for slot in slots:
-        if not 0 <= slot < table.shape[0]:
+        row = slot - first
+        if not 0 <= row < table.shape[0] or lists[row, _SIZE] == 0:
             continue
+        mask = lists[row, _BUCKETS] - 1
         low, high = 0, hashes.size  # the first ``low`` are held, those from ``high`` on are not
         probe = 1  # most endpoints hold nothing: look at the first block first
         while low < high:
-            if _bucket(hashes[probe - 1], table[slot], held[slot]) >= 0:
+            if _bucket(hashes[probe - 1], mask, table[row], held[row]) >= 0:
                 low = probe
             else:
                 high = probe - 1
@@ -129,8 +144,11 @@ def _record(
     The oldest block is then always one that no held block builds on, and evicting it leaves no
     hole in any prompt.
     """
+    if row[_BUCKETS] == 0:
+        row[_BUCKETS] = min(FIRST_BUCKETS, table.size)
+    mask = row[_BUCKETS] - 1
     for i in range(min(hashes.size, room) - 1, -1, -1):
-        bucket = _bucket(hashes[i], table, held)
+        bucket = _bucket(hashes[i], mask, table, held)
         if bucket >= 0:
             node = table[bucket]
             _unlink(node, links, row)
@@ -139,10 +157,10 @@ def _record(
                 _evict(table, held, links, row)
             node = _take(links, row)
             held[node] = hashes[i]
-            bucket = _home(hashes[i], table)
-            while table[bucket] != 0:
-                bucket = (bucket + 1) & (table.size - 1)
-            table[bucket] = node
+            if 2 * (row[_SIZE] + 1) > row[_BUCKETS] < table.size:
+                _widen(table, held, links, row)
+                mask = row[_BUCKETS] - 1
+            _place(node, mask, table, held)
             row[_SIZE] += 1
         _link_newest(node, links, row)
     while row[_SIZE] > room:
@@ -150,19 +168,45 @@ def _record(
 
 
 @kernel
-def _home(block: np.uint64, table: NDArray[np.int32]) -> int:
-    return int(np.int64(block & np.uint64(table.size - 1)))  # the hash is already well mixed
+def _home(block: np.uint64, mask: int) -> int:
+    return int(np.int64(block & np.uint64(mask)))  # the hash is already well mixed
 
 
 @kernel
-def _bucket(block: np.uint64, table: NDArray[np.int32], held: NDArray[np.uint64]) -> int:
-    """Where ``block`` stands in the table; -1 if it does not."""
-    bucket = _home(block, table)
+def _bucket(block: np.uint64, mask: int, table: NDArray[np.int32], held: NDArray[np.uint64]) -> int:
+    """Where ``block`` stands in the table's first ``mask`` + 1 buckets; -1 if it does not."""
+    bucket = _home(block, mask)
     while table[bucket] != 0:
         if held[table[bucket]] == block:
             return bucket
-        bucket = (bucket + 1) & (table.size - 1)
+        bucket = (bucket + 1) & mask
     return -1
+
+
+@kernel
+def _place(node: int, mask: int, table: NDArray[np.int32], held: NDArray[np.uint64]) -> None:
+    """Put a node that is not there into the table."""
+    bucket = _home(held[node], mask)
+    while table[bucket] != 0:
+        bucket = (bucket + 1) & mask
+    table[bucket] = node
+
+
+@kernel
+def _widen(
+    table: NDArray[np.int32],
+    held: NDArray[np.uint64],
+    links: NDArray[np.int32],
+    row: NDArray[np.int32],
+) -> None:
+    """Use twice the buckets: every node finds its place anew."""
+    for bucket in range(row[_BUCKETS]):
+        table[bucket] = 0
+    row[_BUCKETS] *= 2
+    node = row[_NEWEST]
+    while node != 0:
+        _place(node, row[_BUCKETS] - 1, table, held)
+        node = links[node, _OLDER]
 
 
 @kernel
@@ -184,7 +228,8 @@ def _evict(
     row: NDArray[np.int32],
 ) -> None:
     node = row[_OLDEST]
-    _remove(_bucket(held[node], table, held), table, held)
+    mask = row[_BUCKETS] - 1
+    _remove(_bucket(held[node], mask, table, held), mask, table, held)
     _unlink(node, links, row)
     links[node, _OLDER] = row[_FREE]
     row[_FREE] = node
@@ -192,12 +237,11 @@ def _evict(
 
 
 @kernel
-def _remove(hole: int, table: NDArray[np.int32], held: NDArray[np.uint64]) -> None:
+def _remove(hole: int, mask: int, table: NDArray[np.int32], held: NDArray[np.uint64]) -> None:
     """Empty a bucket, and move up whatever had been pushed past it."""
-    mask = table.size - 1
     bucket = (hole + 1) & mask
     while table[bucket] != 0:
-        home = _home(held[table[bucket]], table)
+        home = _home(held[table[bucket]], mask)
         if (bucket - home) & mask >= (bucket - hole) & mask:
             table[hole] = table[bucket]
             hole = bucket

@@ -22,8 +22,9 @@ from gateway.scheduling.types import Cycle, Decision, PrefixMatch
 from loadstar.arrays import Floats, Ints, kernel
 
 PREFILL_PROFILE = "prefill"
-SHELF_SLOTS = 64
-"""Endpoints per index; a pool that grows gets one more, and nothing is copied or forgotten."""
+SHELF_SLOTS = 1024
+"""Endpoints per index; a pool that grows gets one more, and nothing is copied or forgotten. Rows
+cost address space until they are used, not memory."""
 
 
 class ApproxPrefix:
@@ -109,11 +110,7 @@ class ApproxPrefix:
         """Leading blocks held, per slot."""
         matched = np.zeros(capacity, np.int64)
         for number, shelf in enumerate(self._shelves):
-            first = number * SHELF_SLOTS
-            last = min(first + SHELF_SLOTS, capacity)
-            rows = slots[(slots >= first) & (slots < last)] - first
-            if rows.size:
-                matched[first:last] = shelf.match(hashes, rows)[: last - first]
+            shelf.match_into(matched, hashes, slots, number * SHELF_SLOTS)
         return matched
 
     def _block_tokens(self, columns: Columns, slots: Ints) -> int:

@@ -32,9 +32,7 @@ TARGET_MILLI = 500
         pytest.param([900] * 2, 2, 0, 4, id="missing pods turn the direction: hold"),
     ],
 )
-def test_a_pods_metric_proposes(
-    samples: list[int], missing: int, pending: int, size: int
-) -> None:
+def test_a_pods_metric_proposes(samples: list[int], missing: int, pending: int, size: int) -> None:
     current = len(samples) + missing + pending
     pods = Pods.of(samples, missing, pending)
     assert pods_average(pods, TARGET_MILLI, current) == size
@@ -42,7 +40,15 @@ def test_a_pods_metric_proposes(
 
 @pytest.mark.parametrize(
     ("current", "total", "size"),
-    [(20, 21, 20), (20, 22, 22), (20, 18, 20), (20, 17, 17), (10, 9, 10), (10, 11, 11), (11, 12, 11)],
+    [
+        (20, 21, 20),
+        (20, 22, 22),
+        (20, 18, 20),
+        (20, 17, 17),
+        (10, 9, 10),
+        (10, 11, 11),
+        (11, 12, 11),
+    ],
 )
 def test_a_desired_replicas_metric_is_swallowed_within_the_tolerance(
     current: int, total: int, size: int

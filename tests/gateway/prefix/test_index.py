@@ -113,3 +113,23 @@ def test_memory_is_fixed_however_much_is_recorded() -> None:
 def test_an_index_needs_room(slots: int, capacity: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         PrefixIndex(slots, capacity)
+
+
+def test_a_row_that_widens_forgets_nothing() -> None:
+    """A row begins with part of its table; every block must be found again after each doubling."""
+    index = PrefixIndex(slots=1, capacity=5_000)
+    blocks = np.random.default_rng(1).integers(0, 2**63, 5_000).astype(np.uint64)
+    for first in range(0, 5_000, 100):
+        index.record(0, blocks[first : first + 100])
+        for start in range(0, first + 100, 700):
+            held = index.match(blocks[start : start + 1].tolist(), np.array([0]))
+            assert held.tolist() == [1], (first, start)
+    assert index.size(0) == 5_000
+
+
+def test_an_index_answers_for_its_own_slots_only() -> None:
+    index = PrefixIndex(slots=2, capacity=10)
+    index.record(1, prompt("ab"))
+    matched = np.zeros(8, np.int64)
+    index.match_into(matched, prompt("ab"), np.array([0, 4, 5, 7]), 4)
+    assert matched.tolist() == [0, 0, 0, 0, 0, 2, 0, 0]
