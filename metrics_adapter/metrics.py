@@ -6,11 +6,11 @@ built on Kubernetes' own server library, so that dashboards and alerts for them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
-from loadstar.telemetry.metrics import CappedLabel, Families
+from loadstar.telemetry.metrics import OTHER, CappedLabel, Families
 
 REQUEST_SECONDS = (
     *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0),
@@ -19,6 +19,9 @@ REQUEST_SECONDS = (
 REVIEW_SECONDS = (0.25, 0.5, 0.7, 1.0, 1.5, 3.0, 5.0, 10.0)
 FRESHNESS_SECONDS = tuple(1.364**n for n in range(20))
 """1 to 364 seconds."""
+VERBS = frozenset(
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "head", "post", "put", "options"]
+)
 MAX_RESOURCES = 300
 """Metric names are chosen by configuration, but asked for by anybody."""
 
@@ -51,9 +54,6 @@ class Metrics:
             "Requests turned away because too many were under way.",
             "request_kind",
         ).labels("readOnly")
-        self._tls_errors = families.counter(
-            "apiserver_tls_handshake_errors", "Handshakes that failed."
-        ).labels()
         self._attempts = families.counter(
             "authentication_attempts", "Requests by how telling who asks went.", "result"
         )
@@ -123,7 +123,7 @@ class Metrics:
         """``about`` is group, version, resource and subresource."""
         group, version, resource, subresource = about
         labels = (
-            *(verb.upper(), group, version),
+            *(verb.upper() if verb in VERBS else OTHER, group, version),
             *(self._resource(resource), self._resource(subresource), scope, "loadstar"),
         )
         self._requests.labels(*labels, str(code)).inc()
@@ -170,7 +170,8 @@ class Metrics:
     def trust_changed(self, timestamp: float) -> None:
         self._trust_at.set(timestamp)
 
-    def reviews(self, kind: str, counts: Callable[[], dict[str, int]]) -> None:
-        """Show ``counts()`` whenever somebody scrapes."""
-        for outcome, value in counts().items():
+    def reviews(self, kind: str, hits: int, shared: int, asked: int, failed: int) -> None:
+        """The counts so far of one kind of review."""
+        counts = {"hit": hits, "shared": shared, "asked": asked, "failed": failed}
+        for outcome, value in counts.items():
             self._reviews.labels(kind, outcome).set(value)

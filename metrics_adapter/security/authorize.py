@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from loadstar.clock import Clock
-from metrics_adapter.security.ask import insisted
+from metrics_adapter.security.ask import Measure, insisted
 from metrics_adapter.security.attributes import Attributes
 from metrics_adapter.security.identity import MASTERS, User
 from metrics_adapter.security.reviews import Kept
@@ -64,8 +64,11 @@ class AccessReviews:
         paths: Collection[str],
         allow_seconds: float,
         deny_seconds: float,
+        measure: Measure,
     ) -> None:
         self._reviewer = reviewer
+        self._clock = clock
+        self._measure = measure
         self._exact = frozenset(path for path in paths if not path.endswith("*"))
         self._under = tuple(path[:-1] for path in paths if path.endswith("*"))
         self.kept: Kept[Verdict] = Kept(
@@ -86,7 +89,14 @@ class AccessReviews:
         key = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
 
         async def ask() -> Verdict:
-            return read(await insisted(lambda: self._reviewer.subject_access_review(spec)))
+            return read(
+                await insisted(
+                    lambda: self._reviewer.subject_access_review(spec),
+                    "authz",
+                    self._clock,
+                    self._measure,
+                )
+            )
 
         return await self.kept.get(key, ask, keep=len(key) < MAX_KEPT_BYTES)
 

@@ -7,10 +7,22 @@ SNI callback, which swaps the certificate and the trusted CAs together, with or 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from loadstar import tls
+from metrics_adapter.security.peer import Peer
 from metrics_adapter.security.trust import Trust
+
+SUITES: Mapping[str, str] = {
+    f"TLS_ECDHE_{key}_WITH_{go}": f"ECDHE-{key}-{ours}"
+    for key in ("ECDSA", "RSA")
+    for go, ours in (
+        ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+        ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+        ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+    )
+}
+"""TLS 1.2 suites with forward secrecy, by Go's names, and what OpenSSL calls them."""
 
 
 class Serving:
@@ -26,9 +38,13 @@ class Serving:
         self._current = self._made()
         self.context = self._made()
         self.context.sni_callback = self._swap
-        self._on_trust: list[Callable[[], None]] = []
+        self._on_trust: list[Callable[[], object]] = []
 
-    def on_trust(self, call: Callable[[], None]) -> None:
+    def trusts(self, peer: Peer) -> bool:
+        """Whether the CA that ``peer`` came with is still one of those that count."""
+        return peer.anchor in self.trust.proxy.ders or peer.anchor in self.trust.clients.ders
+
+    def on_trust(self, call: Callable[[], object]) -> None:
         """Call when the trust has changed."""
         self._on_trust.append(call)
 
@@ -74,3 +90,18 @@ def shaped(minimum: ssl.TLSVersion, suites: str) -> Callable[[ssl.SSLContext], N
             context.set_ciphers(suites)
 
     return shape
+
+
+def openssl_names(suites: Sequence[str]) -> str:
+    """Go's names as OpenSSL's list; those of TLS 1.3 are left aside. Raises ValueError."""
+    known = []
+    for name in suites:
+        short = name.removesuffix("_SHA256") if name.endswith("POLY1305_SHA256") else name
+        full = f"{short}_SHA256" if short.endswith("POLY1305") else name
+        if full in SUITES:
+            known.append(SUITES[full])
+        elif not name.startswith(("TLS_AES_", "TLS_CHACHA20_")):
+            raise ValueError(f"{name} is not one of {', '.join(SUITES)}")
+    if suites and not known:
+        raise ValueError("none of them is for TLS 1.2; --tls-min-version=VersionTLS13 says that")
+    return ":".join(known)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from loadstar.clock import Clock
-from metrics_adapter.security.ask import insisted
+from metrics_adapter.security.ask import Measure, insisted
 from metrics_adapter.security.identity import User
 from metrics_adapter.security.reviews import Kept
 
@@ -36,9 +36,12 @@ class TokenReviews:
         key: bytes,
         seconds: float,
         audiences: tuple[str, ...],
+        measure: Measure,
     ) -> None:
         """``key`` is random, so that what is remembered of tokens is of no use to a reader."""
         self._reviewer = reviewer
+        self._clock = clock
+        self._measure = measure
         self._key = key
         self._audiences = audiences
         self.kept: Kept[tuple[User | None]] = Kept(
@@ -55,7 +58,12 @@ class TokenReviews:
         return user
 
     async def _ask(self, token: str) -> tuple[User | None]:
-        status = await insisted(lambda: self._reviewer.token_review(token, self._audiences))
+        status = await insisted(
+            lambda: self._reviewer.token_review(token, self._audiences),
+            "authn",
+            self._clock,
+            self._measure,
+        )
         return (read(status, self._audiences),)
 
 
