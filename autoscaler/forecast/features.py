@@ -23,7 +23,7 @@ _WEEKDAY_OF_EPOCH: Final = 3  # 1970-01-01 was a Thursday
 
 
 def _waves() -> Floats:
-    minutes = np.arange(DAY)
+    minutes: Floats = np.arange(DAY, dtype=np.float64)
     columns: list[Floats] = []
     for k in range(1, _DAILY + 1):
         angle = 2.0 * math.pi * k * minutes / DAY

@@ -73,6 +73,9 @@ class History:
         if requests is not None:
             self._sum += (requests, requests * input_tokens, requests * output_tokens)
             self._weight += 1.0
+        if now_s >= (minute + 1) * MINUTE_S:  # the last word on this minute
+            closed += self._close()
+            self._minute = minute + 1
         return closed
 
     def _close(self) -> int:

@@ -94,14 +94,14 @@ def figures(
     forecast = estimate.forecast
     if forecast is not None:
         shown |= {
-            "forecast_horizon_minutes": float(forecast.horizon_minutes),
-            "forecast_expected_work": forecast.expected,
-            "forecast_upper_work": forecast.upper,
+            "horizon_s": 60.0 * forecast.horizon_minutes,
+            "expected_work": forecast.expected,
+            "upper_work": forecast.upper,
         }
         if forecast.coverage is not None:
-            shown["forecast_coverage"] = forecast.coverage
+            shown["coverage"] = forecast.coverage
         if forecast.skill is not None:
-            shown["forecast_skill"] = forecast.skill
+            shown["skill"] = forecast.skill
     return shown
 
 
