@@ -1,1 +1,1 @@
-"""A fleet in virtual time: plant, demand, rivals and the reports on them. Pure; files at the rim."""
+"""A fleet in virtual time: plant, demand, rivals and reports. Pure; files are read at the rim."""

@@ -1,4 +1,4 @@
-"""What the Horizontal Pod Autoscaler proposes from one metric: kube-controller-manager's arithmetic.
+"""What the Horizontal Pod Autoscaler proposes from one metric, in the controller's arithmetic.
 
 Values are in thousandths, as the controller reads them. Bounds, windows and rates come afterwards,
 in ``hpa_behavior``. Called by the baselines, by the plant's backstop and by the demo.

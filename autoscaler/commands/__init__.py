@@ -1,0 +1,1 @@
+"""What the command line runs besides the service itself: one file a command."""

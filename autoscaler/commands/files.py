@@ -1,0 +1,115 @@
+"""Reading the files that commands are given: policies, plants, demand. Errors for people.
+
+``Unusable`` carries every problem, each with its file and place.
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from autoscaler.policy.model import Policy, load_policy
+from autoscaler.simulate.demand import BadDemand, DemandSeries
+from autoscaler.simulate.plant_file import PlantSpec, load_plant
+from autoscaler.simulate.traces import read_any
+from loadstar.config.document import read
+from loadstar.config.errors import ConfigError
+
+CONFIG_KEY = "autoscaler.yaml"
+
+
+class Unusable(Exception):
+    """A file that cannot be used; the text names it, the place and the mend."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """A text file, unpacked on the way if its name ends in ``.xz``."""
+    try:
+        if path.suffix == ".xz":
+            with lzma.open(path, "rt", encoding="utf-8", newline="") as file:
+                yield file
+        else:
+            with path.open(encoding="utf-8", newline="") as file:
+                yield file
+    except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise Unusable(f"{path}: {error}") from None
+
+
+def policy_of(path: Path, *, active: bool = False) -> Policy:
+    """The policy, bare or in a ConfigMap.
+
+    ``active``: where it does not say ``mode`` it acts, which is what a simulation is for.
+    """
+    try:
+        value = read(_text(path))
+        if isinstance(value, Mapping) and value.get("kind") == "ConfigMap":
+            value = read(_wrapped(path, value))
+        if active and isinstance(value, Mapping) and value.get("mode") is None:
+            value = {**value, "mode": "active"}
+        return load_policy(value)
+    except ConfigError as error:
+        raise Unusable(_named(path, error)) from None
+
+
+def plant_of(path: Path) -> PlantSpec:
+    """The plant file."""
+    try:
+        return load_plant(_text(path))
+    except ConfigError as error:
+        raise Unusable(_named(path, error)) from None
+
+
+def demand_of(
+    path: Path, seed: int, *, input_tokens: float | None = None, output_tokens: float | None = None
+) -> tuple[DemandSeries, float]:
+    """A demand series of any known format, and the ``t_s`` of its first row."""
+    given = {
+        name: value
+        for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens))
+        if value is not None
+    }
+    try:
+        with opened(path) as file:
+            series = read_any(file, str(path), np.random.default_rng(seed), **given)
+        return series, _first_t_s(path)
+    except BadDemand as error:
+        raise Unusable(str(error)) from None
+
+
+def _first_t_s(path: Path) -> float:
+    """The time of the first row, where times are numbers of seconds; 0 elsewhere."""
+    with opened(path) as file:
+        lines = (line for line in file if line.strip() and not line.startswith("#"))
+        names = [name.strip().lower() for name in next(lines, "").lstrip("\ufeff").split(",")]
+        if "t_s" not in names:
+            return 0.0
+        cells = next(lines, "").split(",")
+        try:
+            return float(cells[names.index("t_s")])
+        except (ValueError, IndexError):
+            return 0.0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(f"{path}: {error}") from None
+
+
+def _wrapped(path: Path, value: Mapping[str, object]) -> str:
+    data = value.get("data")
+    text = data.get(CONFIG_KEY) if isinstance(data, Mapping) else None
+    if not isinstance(text, str):
+        raise Unusable(f"{path}: data: the key {CONFIG_KEY} is missing")
+    return text
+
+
+def _named(path: Path, error: ConfigError) -> str:
+    return "\n".join(f"{path}: {problem}" for problem in error.problems)

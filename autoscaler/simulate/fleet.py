@@ -1,0 +1,349 @@
+"""One pool's units and pods in virtual time: what starts, is ready, drains, rests and goes.
+
+It obeys: ``want`` pods, ``add`` and ``remove`` units. Who asks for units, and what a provider says
+to it, is in ``provider``. Called by ``plant``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from dataclasses import dataclass, field
+from enum import Enum
+
+from autoscaler.simulate.plant_file import Shape, Spread
+
+LONGEST_TAIL = 4.0
+"""A lead time is cut at so many medians."""
+
+
+class Unit(Enum):
+    """The life of a unit."""
+
+    ASKED = 0  # the provider has accepted it and has nothing to give
+    STARTING = 1
+    UP = 2
+    GONE = 3
+
+
+class Pod(Enum):
+    """The life of a pod."""
+
+    WAITING = 0  # for a node
+    LOADING = 1
+    READY = 2
+    DRAINING = 3
+    GONE = 4
+
+
+@dataclass(slots=True, eq=False)
+class UnitState:
+    """One unit: a node or a slice."""
+
+    number: int
+    zone: str
+    state: Unit
+    asked_s: float
+    pods: list[PodState] = field(default_factory=list)
+    empty_since_s: float | None = None
+    life: int = 0
+    """Grows whenever events on their way no longer mean this unit."""
+
+
+@dataclass(slots=True, eq=False)
+class PodState:
+    """One replica."""
+
+    state: Pod
+    unit: UnitState | None = None
+    life: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetShape:
+    """What a pool's units are like."""
+
+    replicas_per_unit: int
+    node_lead: Spread
+    pod_lead: Spread
+    warm_lead: Spread
+    drain_s: float
+    hazard_per_hour: float
+    release_after_s: float
+
+
+class Fleet:
+    """One pool. Times only go forward: ``advance`` before anything else at an instant."""
+
+    def __init__(self, shape: FleetShape, rng: random.Random) -> None:
+        self._shape = shape
+        self._rng = rng
+        self._numbers = itertools.count()
+        self._events: list[tuple[float, int, str, UnitState | PodState, int]] = []
+        self.units: list[UnitState] = []
+        self._waiting: list[PodState] = []
+        self.wanted = 0
+        self.ready = 0
+        self.starting = 0
+        self.draining = 0
+        self.units_up = 0
+        self.units_starting = 0
+        self.units_asked = 0
+        self.lost_ready = 0  # ready pods lost at once since it was last set to 0
+        self.slow = 1.0
+
+    # --- asked from outside -----------------------------------------------------------------------
+
+    def want(self, replicas: int, now_s: float) -> None:
+        """Have ``replicas`` pods: new ones go where there is room, the youngest go first."""
+        self.wanted = replicas
+        have = self.ready + self.starting
+        for _ in range(replicas - have):
+            pod = PodState(Pod.WAITING)
+            self.starting += 1
+            self._place(pod, now_s)
+        if have > replicas:
+            self._give_up(have - replicas, now_s)
+
+    def unplaced_units(self) -> int:
+        """Units that the pods without one need."""
+        return -(-len(self._waiting) // self._shape.replicas_per_unit)
+
+    def units_total(self) -> int:
+        """All units there are or that were asked for."""
+        return self.units_up + self.units_starting + self.units_asked
+
+    def billed_units(self) -> int:
+        """Units that are paid for: from their start on."""
+        return self.units_up + self.units_starting
+
+    def add(self, now_s: float, zone: str, *, held: bool, delay_s: float = 0.0) -> UnitState:
+        """Ask for one unit; ``held`` ones start when ``start`` is called."""
+        unit = UnitState(next(self._numbers), zone, Unit.ASKED, now_s)
+        self.units.append(unit)
+        self.units_asked += 1
+        for _ in range(self._shape.replicas_per_unit):
+            if not self._waiting:
+                break
+            pod = self._waiting.pop(0)
+            pod.unit = unit
+            unit.pods.append(pod)
+        if not held:
+            self.start(unit, now_s + delay_s)
+        return unit
+
+    def start(self, unit: UnitState, now_s: float) -> None:
+        """The provider begins to build an asked unit."""
+        unit.state = Unit.STARTING
+        self.units_asked -= 1
+        self.units_starting += 1
+        self._later(now_s + self._lead(self._shape.node_lead), "up", unit, unit.life)
+
+    def add_ready(self, zone: str, now_s: float, *, pods: int) -> None:
+        """A unit that is there from the start, with ``pods`` ready replicas."""
+        unit = UnitState(next(self._numbers), zone, Unit.UP, now_s)
+        self.units.append(unit)
+        self.units_up += 1
+        for _ in range(pods):
+            unit.pods.append(PodState(Pod.READY, unit))
+        self.ready += pods
+        self.wanted += pods
+        self._mortal(unit, now_s)
+        if not pods:
+            self._rests(unit, now_s)
+
+    def remove(self, unit: UnitState, now_s: float, *, orphans: bool = True) -> None:
+        """The unit is gone at once, whatever runs on it; its pods are made again elsewhere."""
+        self._count_unit(unit, -1)
+        unit.state = Unit.GONE
+        unit.life += 1
+        self.units.remove(unit)
+        self._orphan(unit, now_s, again=orphans)
+
+    def lose_node(self, unit: UnitState, now_s: float) -> None:
+        """One node of a unit fails: nothing of it serves until it has been built again."""
+        self._count_unit(unit, -1)
+        unit.state = Unit.STARTING
+        unit.life += 1
+        unit.empty_since_s = None
+        self._count_unit(unit, 1)
+        self._orphan(unit, now_s, again=True)
+        self._later(now_s + self._lead(self._shape.node_lead), "up", unit, unit.life)
+
+    def rested(self, now_s: float) -> list[UnitState]:
+        """Units that have been empty for long enough, the longest first."""
+        limit_s = self._shape.release_after_s
+        return sorted(
+            (
+                u
+                for u in self.units
+                if u.state is Unit.UP
+                and u.empty_since_s is not None
+                and now_s - u.empty_since_s >= limit_s
+            ),
+            key=lambda u: (u.empty_since_s or 0.0, u.number),
+        )
+
+    def longest_lead_s(self) -> float:
+        """The longest, or nearly, from asking for a node to a ready replica."""
+        leads = (self._shape.node_lead, self._shape.pod_lead)
+        return sum(lead.median_s * (1.0 + lead.spread) for lead in leads)
+
+    def unneeded(self) -> list[UnitState]:
+        """Units that are asked for or starting and that no pod waits for."""
+        return [u for u in self.units if u.state in (Unit.ASKED, Unit.STARTING) and not u.pods]
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def advance(self, now_s: float) -> None:
+        """Let everything happen that was due by ``now_s``."""
+        while self._events and self._events[0][0] <= now_s:
+            at_s, _, what, subject, life = heapq.heappop(self._events)
+            if subject.life != life:
+                continue
+            if isinstance(subject, UnitState):
+                if what == "up":
+                    self._unit_up(subject, at_s)
+                elif subject.state is Unit.UP:
+                    self.remove(subject, at_s)  # preempted
+            elif what == "ready":
+                subject.state = Pod.READY
+                self.starting -= 1
+                self.ready += 1
+            else:
+                self._pod_gone(subject, at_s)
+
+    def _unit_up(self, unit: UnitState, now_s: float) -> None:
+        unit.state = Unit.UP
+        self.units_starting -= 1
+        self.units_up += 1
+        self._mortal(unit, now_s)
+        while len(unit.pods) < self._shape.replicas_per_unit and self._waiting:
+            pod = self._waiting.pop(0)
+            pod.unit = unit
+            unit.pods.append(pod)
+        for pod in unit.pods:
+            self._load(pod, now_s, self._shape.pod_lead)
+        if not unit.pods:
+            self._rests(unit, now_s)
+
+    def _place(self, pod: PodState, now_s: float) -> None:
+        room = self._shape.replicas_per_unit
+        best: UnitState | None = None
+        for unit in self.units:
+            if len(unit.pods) < room and (best is None or unit.state is Unit.UP):
+                best = unit
+                if unit.state is Unit.UP:
+                    break
+        if best is None:
+            self._waiting.append(pod)
+            return
+        pod.unit = best
+        best.pods.append(pod)
+        if best.state is Unit.UP:
+            best.empty_since_s = None
+            self._load(pod, now_s, self._shape.warm_lead)
+
+    def _load(self, pod: PodState, now_s: float, lead: Spread) -> None:
+        pod.state = Pod.LOADING
+        self._later(now_s + self._lead(lead), "ready", pod, pod.life)
+
+    def _give_up(self, count: int, now_s: float) -> None:
+        while count and self._waiting:
+            self._waiting.pop()
+            self.starting -= 1
+            count -= 1
+        if not count:
+            return
+        order = sorted(self.units, key=lambda u: (u.state.value, -u.number))
+        for stage in (Pod.WAITING, Pod.LOADING, Pod.READY):
+            for unit in order:
+                for pod in [p for p in unit.pods if p.state is stage]:
+                    if not count:
+                        return
+                    self._let_go(pod, now_s)
+                    count -= 1
+
+    def _let_go(self, pod: PodState, now_s: float) -> None:
+        pod.life += 1
+        if pod.state is Pod.READY:
+            pod.state = Pod.DRAINING
+            self.ready -= 1
+            self.draining += 1
+            self._later(now_s + self._shape.drain_s, "drained", pod, pod.life)
+        else:
+            self.starting -= 1
+            self._leave(pod, now_s)
+
+    def _pod_gone(self, pod: PodState, now_s: float) -> None:
+        self.draining -= 1
+        self._leave(pod, now_s)
+
+    def _leave(self, pod: PodState, now_s: float) -> None:
+        pod.state = Pod.GONE
+        unit = pod.unit
+        if unit is not None:
+            unit.pods.remove(pod)
+            if not unit.pods and unit.state is Unit.UP:
+                self._rests(unit, now_s)
+            elif self._waiting and unit.state is Unit.UP:
+                self._refill(unit, now_s)
+
+    def _rests(self, unit: UnitState, now_s: float) -> None:
+        unit.empty_since_s = now_s
+        self._refill(unit, now_s)
+
+    def _refill(self, unit: UnitState, now_s: float) -> None:
+        if self._waiting and unit.state is Unit.UP:
+            pod = self._waiting.pop(0)
+            pod.unit = unit
+            unit.pods.append(pod)
+            unit.empty_since_s = None
+            self._load(pod, now_s, self._shape.warm_lead)
+
+    def _orphan(self, unit: UnitState, now_s: float, *, again: bool) -> None:
+        pods, unit.pods = unit.pods, []
+        for pod in pods:
+            pod.life += 1
+            if pod.state is Pod.READY:
+                self.ready -= 1
+                self.lost_ready += 1
+            elif pod.state is Pod.DRAINING:
+                self.draining -= 1
+            else:
+                self.starting -= 1
+            dying = pod.state is Pod.DRAINING
+            pod.state = Pod.GONE
+            if again and not dying:
+                self.starting += 1
+                self._place(PodState(Pod.WAITING), now_s)
+
+    def _mortal(self, unit: UnitState, now_s: float) -> None:
+        if self._shape.hazard_per_hour > 0:
+            lives_s = 3600.0 * self._rng.expovariate(self._shape.hazard_per_hour)
+            self._later(now_s + lives_s, "preempted", unit, unit.life)
+
+    def _count_unit(self, unit: UnitState, by: int) -> None:
+        if unit.state is Unit.UP:
+            self.units_up += by
+        elif unit.state is Unit.STARTING:
+            self.units_starting += by
+        elif unit.state is Unit.ASKED:
+            self.units_asked += by
+
+    def _lead(self, spread: Spread) -> float:
+        return drawn(spread, self._rng) * self.slow
+
+    def _later(self, at_s: float, what: str, subject: UnitState | PodState, life: int) -> None:
+        heapq.heappush(self._events, (at_s, next(self._numbers), what, subject, life))
+
+
+def drawn(spread: Spread, rng: random.Random) -> float:
+    """One duration of the distribution, in seconds."""
+    if spread.shape is Shape.LOGNORMAL:
+        factor = min(math.exp(rng.gauss(0.0, spread.spread)), LONGEST_TAIL)
+    else:
+        factor = 1.0 + spread.spread * (2.0 * rng.random() - 1.0)
+    return spread.median_s * factor

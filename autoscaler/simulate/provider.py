@@ -1,0 +1,319 @@
+"""What gets units for one pool, and what the provider says to it.
+
+Two ways: ``owned`` nodes are resized by our calls, one operation at a time; others come and go with
+the cluster autoscaler, and our calls only raise its floor. Every mutating call is written down with
+its answer. Called by ``plant`` at every tick.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from autoscaler.policy.pools import PoolMode
+from autoscaler.simulate.faults import Timeline
+from autoscaler.simulate.fleet import Fleet, Unit, UnitState
+from autoscaler.simulate.plant_file import Fault, FaultKind
+
+Call = dict[str, Any]
+
+OWNED: Final = frozenset({PoolMode.SET_SIZE, PoolMode.LOCAL, PoolMode.PROVISIONING_REQUEST})
+"""Modes in which nodes go when we say so."""
+SEEN_AFTER_S: Final = 60.0
+"""An accepted request that brings nothing for this long is a stockout."""
+BACK_OFF_S: Final = 300.0
+BACK_OFF_MOST_S: Final = 1800.0
+BACK_OFF_RESET_S: Final = 3 * 3600.0
+RETRY_S: Final = 15.0
+RETRY_MOST_S: Final = 120.0
+OK, REFUSED, CONFLICT = 200, 403, 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """What does not change of a pool."""
+
+    name: str
+    mode: PoolMode
+    nodes_per_unit: int
+    replicas_per_unit: int
+    zones: tuple[str, ...]
+    quota_units: int | None
+    quota_hidden: bool
+    release_after_s: float
+    owned: bool
+
+
+class Provider:
+    """One pool's supply of units."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        fleet: Fleet,
+        faults: Timeline,
+        rng: random.Random,
+        record: Callable[[Call], None],
+        *,
+        scan_s: float,
+        operation_s: float,
+    ) -> None:
+        self.pool = pool
+        self.fleet = fleet
+        self._faults = faults
+        self._rng = rng
+        self._record = record
+        self._scan_s = scan_s
+        self._operation_s = operation_s
+        self._busy_until_s = 0.0
+        self._retry_at_s = 0.0
+        self._retry_s = RETRY_S
+        self._operations = 0
+        self._learned_units: int | None = None
+        self._back_off_s = BACK_OFF_S
+        self._stockout_until_s = 0.0
+        self._last_stockout_s = -BACK_OFF_RESET_S
+        self._given_up_late = 0
+        self._floor_units: int | None = None
+        self._foreign_until_s = 0.0
+
+    # --- what the controller may know ---------------------------------------------------------
+
+    def quota_units(self) -> int | None:
+        """The limit as far as the controller knows it."""
+        known = [self._learned_units] if self._learned_units is not None else []
+        if not self.pool.quota_hidden and (limit := self._limit()) is not None:
+            known.append(limit)
+        return min(known) if known else None
+
+    def stockout(self, now_s: float) -> bool:
+        """Whether the pool has failed to deliver and the back-off lasts."""
+        return now_s < self._stockout_until_s
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Ask for what pods lack, give back what has rested, notice what does not come."""
+        self._notice_stockout(now_s)
+        if not self.pool.owned:
+            self._autoscale(now_s)
+        elif now_s >= self._busy_until_s and now_s >= self._retry_at_s:
+            self._resize(now_s)
+
+    def set_floor(self, units: int, now_s: float) -> None:
+        """Tell the cluster autoscaler's side how many units the controller wants to be there."""
+        if self.pool.owned or self.pool.mode is PoolMode.OBSERVE or units == self._floor_units:
+            return
+        if now_s < self._retry_at_s or (
+            self.pool.mode is PoolMode.FLOOR and now_s < self._busy_until_s
+        ):
+            return
+        api, method, body = floor_call(self.pool, units)
+        if self._ask(now_s, api, method, body) == OK:
+            self._floor_units = units
+            if self.pool.mode is PoolMode.FLOOR:
+                self._busy_until_s = now_s + self._operation_s
+
+    def began(self, fault: Fault, now_s: float) -> None:
+        """An instantaneous fault hits this pool."""
+        hit = [u for u in self.fleet.units if fault.zone in ("", u.zone)]
+        up = [u for u in hit if u.state is Unit.UP]
+        if fault.kind is FaultKind.PREEMPT:
+            for unit in self._sample(up, fault):
+                self.fleet.remove(unit, now_s)
+        elif fault.kind is FaultKind.NODE_LOSS:
+            for unit in self._sample(up, fault):
+                self.fleet.lose_node(unit, now_s)
+        elif fault.kind is FaultKind.UNDO:
+            for unit in sorted(hit, key=lambda u: -u.number)[: fault.units or 1]:
+                self.fleet.remove(unit, now_s)
+        elif fault.kind is FaultKind.RESIZE:
+            self._resized_by_others(fault.units or 0, now_s)
+
+    def ended(self, fault: Fault, now_s: float) -> None:
+        """A lasting fault is over: what was held up starts, what was given up may come late."""
+        if fault.kind is FaultKind.QUOTA:
+            self._learned_units = None
+        if fault.kind is not FaultKind.STOCKOUT:
+            return
+        for unit in [u for u in self.fleet.units if u.state is Unit.ASKED]:
+            if not self._dry(unit.zone):
+                self.fleet.start(unit, now_s)
+        if fault.late:
+            for _ in range(self._given_up_late):
+                self.fleet.add(now_s, self._zone(now_s), held=False)
+            self._given_up_late = 0
+
+    # --- the cluster autoscaler's way ---------------------------------------------------------
+
+    def _autoscale(self, now_s: float) -> None:
+        missing = self.fleet.unplaced_units()
+        if missing:
+            limit = self._limit()
+            room = missing if limit is None else limit - self.fleet.units_total()
+            for _ in range(min(missing, room)):
+                zone = self._zone(now_s)
+                delay_s = self._scan_s * self._rng.random()
+                self.fleet.add(now_s, zone, held=self._dry(zone), delay_s=delay_s)
+        for unit in self.fleet.unneeded():
+            if unit.state is Unit.ASKED:
+                self._forget(unit, now_s)
+        if self.fleet.units_up:
+            for unit in self.fleet.rested(now_s):
+                self.fleet.remove(unit, now_s)
+
+    # --- our own way --------------------------------------------------------------------------
+
+    def _resize(self, now_s: float) -> None:
+        fleet = self.fleet
+        more = fleet.unplaced_units()
+        going = fleet.unneeded()
+        going += fleet.rested(now_s) if fleet.units_up else []
+        have = fleet.units_total()
+        if not more and not going:
+            return
+        zones = max(1, len(self.pool.zones))
+        at_least = have + more - len(going)
+        target = -(-at_least // zones) * zones  # nodeCount is per zone
+        limit = self.pool.quota_units if not self.pool.quota_hidden else self._learned_units
+        if limit is not None and target > limit:
+            target = limit // zones * zones
+        if target == have:
+            return
+        api, method, body = resize_call(self.pool, target // zones)
+        status = self._ask(now_s, api, method, body)
+        if status != OK:
+            return
+        self._operations += 1
+        self._busy_until_s = now_s + self._operation_s
+        for unit in going[: max(0, have - target)]:
+            if unit.state is Unit.ASKED:
+                self._forget(unit, now_s)
+            else:
+                fleet.remove(unit, now_s)
+        for _ in range(max(0, target - have)):
+            zone = self._emptiest()
+            fleet.add(now_s, zone, held=self._dry(zone))
+
+    def _ask(self, now_s: float, api: str, method: str, body: dict[str, Any]) -> int:
+        status, message = self._answer(now_s, body)
+        call: Call = {"t_s": now_s, "api": api, "method": method, "body": body, "status": status}
+        if message:
+            call["message"] = message
+        self._record(call)
+        if status == OK:
+            self._retry_s = RETRY_S
+        elif status == CONFLICT:
+            self._retry_at_s = self._foreign_until_s
+        else:
+            self._retry_at_s = now_s + self._retry_s
+            self._retry_s = min(2 * self._retry_s, RETRY_MOST_S)
+        return status
+
+    def _answer(self, now_s: float, body: dict[str, Any]) -> tuple[int, str]:
+        name = self.pool.name
+        for fault in self._faults.active(FaultKind.API_ERROR, name):
+            return fault.status, "the provider is not well"
+        for fault in self._faults.active(FaultKind.CONFLICT, name):
+            self._foreign_until_s = fault.at_s + fault.duration_s
+            return CONFLICT, f"Cluster is running incompatible operation operation-{name}-foreign"
+        limit = self._limit()
+        if limit is not None and "nodeCount" in body:
+            units = body["nodeCount"] * max(1, len(self.pool.zones)) // self.pool.nodes_per_unit
+            if units > limit and units > self.fleet.units_total():
+                self._learned_units = min(limit, self.fleet.units_total())
+                return REFUSED, "QUOTA_EXCEEDED"
+        return OK, ""
+
+    # --- both ---------------------------------------------------------------------------------
+
+    def _notice_stockout(self, now_s: float) -> None:
+        if not self.fleet.units_asked:
+            return
+        late = any(
+            u.state is Unit.ASKED and now_s - u.asked_s >= SEEN_AFTER_S for u in self.fleet.units
+        )
+        if not late or now_s < self._stockout_until_s:
+            return
+        if now_s - self._last_stockout_s > BACK_OFF_RESET_S:
+            self._back_off_s = BACK_OFF_S
+        self._last_stockout_s = now_s
+        self._stockout_until_s = now_s + self._back_off_s
+        self._back_off_s = min(2 * self._back_off_s, BACK_OFF_MOST_S)
+
+    def _forget(self, unit: UnitState, now_s: float) -> None:
+        if any(f.late for f in self._faults.active(FaultKind.STOCKOUT, self.pool.name, unit.zone)):
+            self._given_up_late += 1
+        self.fleet.remove(unit, now_s)
+
+    def _resized_by_others(self, units: int, now_s: float) -> None:
+        have = self.fleet.units_total()
+        for unit in sorted(self.fleet.units, key=lambda u: -u.number)[: max(0, have - units)]:
+            self.fleet.remove(unit, now_s)
+        for _ in range(units - have):
+            self.fleet.add(now_s, self._emptiest(), held=False)
+
+    def _limit(self) -> int | None:
+        limits = [f.units for f in self._faults.active(FaultKind.QUOTA, self.pool.name)]
+        limits.append(self.pool.quota_units)
+        known = [limit for limit in limits if limit is not None]
+        return min(known) if known else None
+
+    def _dry(self, zone: str) -> bool:
+        return any(True for _ in self._faults.active(FaultKind.STOCKOUT, self.pool.name, zone))
+
+    def _zone(self, now_s: float) -> str:
+        """Where the cluster autoscaler puts the next unit: the emptiest zone that delivers."""
+        open_zones = [z for z in self.pool.zones if not self._dry(z)]
+        return self._emptiest(open_zones or self.pool.zones)
+
+    def _emptiest(self, zones: tuple[str, ...] | list[str] | None = None) -> str:
+        among = self.pool.zones if zones is None else zones
+        if len(among) <= 1:
+            return among[0] if among else ""
+        count = dict.fromkeys(among, 0)
+        for unit in self.fleet.units:
+            if unit.zone in count:
+                count[unit.zone] += 1
+        return min(among, key=lambda z: (count[z], z))
+
+    def _sample(self, units: list[UnitState], fault: Fault) -> list[UnitState]:
+        count = fault.units if fault.units is not None else 0
+        if fault.units is None:
+            count = round((1.0 if fault.share is None else fault.share) * len(units))
+        return self._rng.sample(units, min(count, len(units)))
+
+
+def resize_call(pool: Pool, units_per_zone: int) -> tuple[str, str, dict[str, Any]]:
+    """api, method and body that set the size of an owned pool."""
+    nodes = units_per_zone * pool.nodes_per_unit
+    if pool.mode is PoolMode.LOCAL:
+        return "local", f"PUT pools/{pool.name}/size", {"nodeCount": nodes}
+    if pool.mode is PoolMode.PROVISIONING_REQUEST:
+        body = {"spec": {"podSets": [{"count": nodes}]}, "nodeCount": nodes}
+        return "autoscaling.x-k8s.io/v1", f"POST provisioningrequests/{pool.name}", body
+    return (
+        "container.googleapis.com/v1",
+        f"POST nodePools/{pool.name}:setSize",
+        {"nodeCount": nodes},
+    )
+
+
+def floor_call(pool: Pool, units: int) -> tuple[str, str, dict[str, Any]]:
+    """api, method and body that keep ``units`` of an autoscaled pool there."""
+    nodes, name = units * pool.nodes_per_unit, pool.name
+    match pool.mode:
+        case PoolMode.BUFFER:
+            body: dict[str, Any] = {"spec": {"replicas": units * pool.replicas_per_unit}}
+            return "autoscaling.x-k8s.io/v1beta1", f"PATCH capacitybuffers/{name}", body
+        case PoolMode.COMPUTE_CLASS:
+            body = {"spec": {"minimumCapacity": {"nodes": nodes}}}
+            return "cloud.google.com/v1", f"PATCH computeclasses/{name}", body
+        case PoolMode.PLACEHOLDER:
+            body = {"spec": {"replicas": units * pool.replicas_per_unit}}
+            return "apps/v1", f"PATCH deployments/{name}-placeholder/scale", body
+        case _:
+            body = {"autoscaling": {"enabled": True, "totalMinNodeCount": nodes}}
+            return "container.googleapis.com/v1", f"POST nodePools/{name}:setAutoscaling", body

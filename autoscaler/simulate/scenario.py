@@ -1,0 +1,91 @@
+"""A plant, a policy and a demand, ready to be run under any controller by name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from autoscaler.policy.model import Mode, Policy
+from autoscaler.simulate.catalog import CONTROLLERS, OURS
+from autoscaler.simulate.demand import DemandSeries
+from autoscaler.simulate.plant import Plant
+from autoscaler.simulate.plant_file import PlantSpec
+from autoscaler.simulate.record import Outcome, Recorder, outcome
+from autoscaler.simulate.run import run
+
+MONDAY_S: Final = 1_767_571_200.0
+"""Midnight of Monday 5 January 2026, UTC: where a demand begins that has no date of its own."""
+A_DATE_S: Final = 1e9
+"""Times beyond it are seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything but the controller."""
+
+    plant: PlantSpec
+    policy: Policy
+    demand: DemandSeries
+    seed: int = 1
+    model: str = ""
+    """Empty: the policy's first."""
+    first_t_s: float = 0.0
+    everybody_owns_nodes: bool | None = None
+    """Whether controllers release nodes themselves; None: each as it is."""
+
+    def built(self, controller: str) -> Plant:
+        """The plant as ``controller`` is to find it."""
+        entry = CONTROLLERS[controller]
+        owns = entry.owns_nodes if self.everybody_owns_nodes is None else self.everybody_owns_nodes
+        release_s = entry.release_s
+        if self.everybody_owns_nodes is False:
+            owns, release_s = False, None
+        model = self.policy.model(self.model) if self.model else self.policy.models[0]
+        start_s = self.first_t_s if self.first_t_s >= A_DATE_S else MONDAY_S
+        return Plant(
+            self.plant,
+            self.policy,
+            model,
+            self.demand,
+            self.seed,
+            owns_nodes=owns,
+            writes=controller != OURS or self.writes(),
+            release_s=release_s,
+            start_s=start_s,
+        )
+
+    def writes(self) -> bool:
+        """Whether the policy lets its controller write at all."""
+        return self.policy.mode is Mode.ACTIVE and not self.policy.safety.kill_switch
+
+    def recorded(
+        self,
+        controller: str = OURS,
+        knob: float | None = None,
+        timed: Callable[[], float] | None = None,
+    ) -> tuple[Recorder, Plant]:
+        """One run from beginning to end."""
+        plant = self.built(controller)
+        made = CONTROLLERS[controller].controller(plant, knob)
+        return run(plant, made, first_t_s=self.first_t_s, timed=timed), plant
+
+    def outcome(
+        self,
+        controller: str = OURS,
+        knob: float | None = None,
+        *,
+        from_s: float = 0.0,
+        to_s: float = float("inf"),
+    ) -> Outcome:
+        """The figures of one run."""
+        recorder, plant = self.recorded(controller, knob)
+        return outcome(controller, recorder, plant.calls, from_s=from_s, to_s=to_s)
+
+    def cut(self, from_s: float, to_s: float) -> Scenario:
+        """The same with the part of the demand between two times."""
+        return replace(
+            self,
+            demand=self.demand.between(from_s, to_s),
+            first_t_s=self.first_t_s + from_s if self.first_t_s >= A_DATE_S else self.first_t_s,
+        )
