@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -244,6 +245,7 @@ def test_the_same_night_twice_is_the_same_calls(night: list[list[Blow]]) -> None
     assert calls() == calls()
 
 
+@pytest.mark.timeout(240)  # thorough looks at a thousand nights of two hours
 @given(nights, st.integers(0, 8))
 def test_when_the_cloud_is_well_again_the_size_is_reached(
     night: list[list[Blow]], units: int

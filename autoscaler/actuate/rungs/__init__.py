@@ -1,0 +1,1 @@
+"""Nodes by asking Kubernetes for room: the cooperative rungs of the ladder."""

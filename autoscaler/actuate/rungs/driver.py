@@ -1,0 +1,217 @@
+"""Keeps room in the cluster for one pool by its rung: reads, compares, applies through the gate.
+
+Buffers, classes and placeholders are one document each, written again only when it differs. An
+all-or-nothing request is immutable: a larger order is one more request, and a smaller one is
+requests taken back, newest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from autoscaler.actuate.gate import Call, Gate
+from autoscaler.actuate.rungs import documents
+from autoscaler.actuate.workload.documents import LEADER_WORKER_SETS, SCALABLE
+from autoscaler.policy.model import TargetPolicy
+from autoscaler.policy.pools import PoolMode, PoolPolicy
+from loadstar.kube import quantity
+from loadstar.kube.conditions import is_true
+from loadstar.kube.errors import NotFound
+from loadstar.kube.resources import DEPLOYMENTS, Resource
+
+FIELD_MANAGER = "loadstar-autoscaler"
+REPEAT_S = 300.0
+"""How often to apply what has not changed, in case somebody removed it."""
+MOST_REQUESTS = 32
+"""Requests of one pool that may stand at once."""
+
+
+class Kube(Protocol):
+    """``loadstar.kube.client.KubeClient`` has these."""
+
+    async def get(
+        self, resource: Resource, name: str, namespace: str = "", *, subresource: str = ""
+    ) -> dict[str, Any]: ...
+
+    async def list(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> list[dict[str, Any]]: ...
+
+    async def apply(
+        self,
+        resource: Resource,
+        document: dict[str, Any],
+        *,
+        field_manager: str,
+        force: bool = False,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> dict[str, Any]: ...
+
+    async def delete(
+        self, resource: Resource, name: str, namespace: str = "", *, uid: str = ""
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What one tick came to. ``refused`` is a request that the provider could not fill."""
+
+    written: tuple[str, ...] = ()
+    refused: str = ""
+
+
+class RoomDriver:
+    """One pool's room. ``mode`` is the rung that the cluster was found to serve."""
+
+    def __init__(
+        self,
+        pool: PoolPolicy,
+        mode: PoolMode,
+        target: TargetPolicy,
+        namespace: str,
+        kube: Kube,
+        gate: Gate,
+        *,
+        buffers: Resource = documents.BUFFERS,
+    ) -> None:
+        self._pool = pool
+        self._mode = mode
+        self._target = target
+        self._namespace = target.namespace or namespace
+        self._kube = kube
+        self._gate = gate
+        self._buffers = buffers
+        self._applied: dict[str, tuple[int, float]] = {}
+        """Name -> how much was asked for, and when."""
+        self._has_priority = False
+
+    async def tick(self, wanted_units: int, replicas: int, now_s: float) -> Room:
+        """Keep room for ``wanted_units`` in all, of which ``replicas`` pods have theirs already.
+
+        Raises ApiError or NotWritten.
+        """
+        spare = documents.spare_units(self._pool, wanted_units, replicas)
+        pods = spare * self._pool.replicas_per_unit
+        match self._mode:
+            case PoolMode.BUFFER:
+                reference = {
+                    "apiGroup": SCALABLE[self._target.kind].group,
+                    "kind": self._target.kind,
+                    "name": self._target.name,
+                }
+                document = documents.buffer(
+                    self._buffers, self._pool, self._namespace, reference, pods
+                )
+                return await self._same(self._buffers, document, pods, now_s)
+            case PoolMode.COMPUTE_CLASS:
+                limits = _times(documents.requests(await self._pod()), pods)
+                document = documents.compute_class(self._pool, limits)
+                return await self._same(documents.CLASSES, document, pods, now_s)
+            case PoolMode.PLACEHOLDER:
+                await self._priority()
+                document = documents.placeholders(
+                    self._pool, self._namespace, await self._pod(), pods
+                )
+                return await self._same(DEPLOYMENTS, document, pods, now_s)
+            case PoolMode.PROVISIONING_REQUEST:
+                return await self._requests(spare)
+            case _:
+                return Room()
+
+    async def _pod(self) -> Mapping[str, Any]:
+        """The pod spec of the target's template."""
+        resource = SCALABLE[self._target.kind]
+        found = await self._kube.get(resource, self._target.name, self._namespace)
+        spec = found["spec"]
+        if resource is LEADER_WORKER_SETS:
+            template: Mapping[str, Any] = spec["leaderWorkerTemplate"]["workerTemplate"]
+        else:
+            template = spec["template"]
+        pod: Mapping[str, Any] = template["spec"]
+        return pod
+
+    async def _same(
+        self, resource: Resource, document: dict[str, Any], amount: int, now_s: float
+    ) -> Room:
+        """Apply ``document`` unless it was lately, with this very amount."""
+        name = document["metadata"]["name"]
+        before, at_s = self._applied.get(name, (-1, now_s))
+        if before == amount and now_s - at_s < REPEAT_S:
+            return Room()
+        await self._apply(resource, document)
+        self._applied[name] = (amount, now_s)
+        return Room(written=(f"{resource}/{name} {amount}",))
+
+    async def _priority(self) -> None:
+        if self._has_priority:
+            return
+        try:
+            await self._kube.get(documents.PRIORITIES, documents.PRIORITY)
+        except NotFound:
+            await self._apply(documents.PRIORITIES, documents.priority())
+        self._has_priority = True
+
+    async def _requests(self, spare: int) -> Room:
+        label = f"loadstar.dev/pool={documents.name_of(self._pool)}"
+        standing = await self._kube.list(documents.REQUESTS, self._namespace, labels=label)
+        failed = [each for each in standing if _is(each, "Failed", "BookingExpired")]
+        failed += [each for each in standing if _is(each, "CapacityRevoked") and each not in failed]
+        good = sorted((e for e in standing if e not in failed), key=_number)
+        written: list[str] = []
+        for each in failed + good[spare:][::-1]:
+            name = each["metadata"]["name"]
+            self._gate.check(
+                Call(api="kubernetes", method="delete", target=f"{documents.REQUESTS}/{name}")
+            )
+            await self._kube.delete(
+                documents.REQUESTS, name, self._namespace, uid=each["metadata"].get("uid", "")
+            )
+            written.append(f"-{name}")
+        missing = min(spare, MOST_REQUESTS) - len(good)
+        if missing > 0 and not failed:  # what could not be had is not asked for in the same breath
+            number = max((_number(each) for each in standing), default=0) + 1
+            written.append(await self._order(number, label))
+        messages = [_message(each) for each in failed]
+        return Room(written=tuple(written), refused="; ".join(messages))
+
+    async def _order(self, number: int, label: str) -> str:
+        """One unit, all or nothing. One order a tick."""
+        pods = max(self._pool.replicas_per_unit, self._pool.nodes_per_unit)
+        made = documents.template(self._pool, self._namespace, await self._pod(), number)
+        await self._apply(documents.TEMPLATES, made)
+        asked = documents.request(self._pool, self._namespace, number, pods)
+        key, _, value = label.partition("=")
+        asked["metadata"]["labels"] = {**asked["metadata"]["labels"], key: value}
+        await self._apply(documents.REQUESTS, asked)
+        return f"+{asked['metadata']['name']}"
+
+    async def _apply(self, resource: Resource, document: dict[str, Any]) -> None:
+        target = f"{resource}/{document['metadata']['name']}"
+        body = document.get("spec", {})
+        self._gate.check(Call(api="kubernetes", method="apply", target=target, body=body))
+        await self._kube.apply(resource, document, field_manager=FIELD_MANAGER, force=True)
+
+
+def _times(resources: Mapping[str, str], pods: int) -> dict[str, str]:
+    found = {name: quantity.parse(amount) for name, amount in resources.items()}
+    return {name: str(replace(each, value=each.value * pods)) for name, each in found.items()}
+
+
+def _is(request: Mapping[str, Any], *conditions: str) -> bool:
+    said = (request.get("status") or {}).get("conditions") or ()
+    return any(is_true(said, each) for each in conditions)
+
+
+def _number(request: Mapping[str, Any]) -> int:
+    last = str(request["metadata"]["name"]).rsplit("-", 1)[-1]
+    return int(last) if last.isdecimal() else 0
+
+
+def _message(request: Mapping[str, Any]) -> str:
+    for condition in (request.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Failed" and condition.get("status") == "True":
+            return f"{request['metadata']['name']}: {condition.get('message', '')}"
+    return f"{request['metadata']['name']}: the capacity was not kept"

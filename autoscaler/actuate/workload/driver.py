@@ -1,0 +1,155 @@
+"""Brings one workload to its size: read, plan, write through the gate. One a target.
+
+Floors are applied by the server with a field manager of our own, and taken over where another
+manager holds them: leave ``minReplicas`` out of what a GitOps tool applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from autoscaler.actuate.gate import Call, Gate
+from autoscaler.actuate.workload import documents
+from autoscaler.actuate.workload.plan import Change, Count, Floor, Workload, Written, changes, seen
+from autoscaler.errors import Invalid
+from autoscaler.policy.model import TargetPolicy
+from loadstar.config.errors import did_you_mean
+from loadstar.kube.resources import HPAS, Resource
+
+FIELD_MANAGER = "loadstar-autoscaler"
+
+
+class Kube(Protocol):
+    """The three calls that it takes; ``loadstar.kube.client.KubeClient`` has them."""
+
+    async def get(
+        self, resource: Resource, name: str, namespace: str = "", *, subresource: str = ""
+    ) -> dict[str, Any]: ...
+
+    async def apply(
+        self,
+        resource: Resource,
+        document: dict[str, Any],
+        *,
+        field_manager: str,
+        force: bool = False,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> dict[str, Any]: ...
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        change: object,
+        *,
+        content_type: str = "application/merge-patch+json",
+        subresource: str = "",
+        field_manager: str = "",
+    ) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """What one tick came to."""
+
+    workload: Workload
+    written: tuple[Change, ...] = ()
+    override: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was read, and where the floor is written."""
+
+    workload: Workload
+    scale_version: str
+    hpa: str = ""
+    scaled_object: str = ""
+
+
+class WorkloadDriver:
+    """Keeps what was written last, to tell others' hands from our own."""
+
+    def __init__(
+        self, target: TargetPolicy, namespace: str, kube: Kube, gate: Gate, *, override_s: float
+    ) -> None:
+        if target.kind not in documents.SCALABLE:
+            known = documents.SCALABLE
+            hint = did_you_mean(target.kind, known)
+            raise Invalid(f"a {target.kind} cannot be scaled{hint}; known are {', '.join(known)}")
+        self._target = target
+        self._resource = documents.SCALABLE[target.kind]
+        self._namespace = target.namespace or namespace
+        self._kube = kube
+        self._gate = gate
+        self._override_s = override_s
+        self._written = Written()
+
+    async def tick(self, wanted: int, now_s: float) -> Sized:
+        """Write what is missing towards ``wanted``. Raises ApiError or NotWritten."""
+        found = await self._read()
+        self._written, override = seen(self._written, found.workload, now_s, self._override_s)
+        done: list[Change] = []
+        for change in changes(self._written, found.workload, wanted, now_s):
+            await self._write(change, found)
+            self._written = self._written.of(change)
+            done.append(change)
+        return Sized(workload=found.workload, written=tuple(done), override=override)
+
+    async def _read(self) -> _Found:
+        target, namespace = self._target, self._namespace
+        scale = await self._kube.get(self._resource, target.name, namespace, subresource="scale")
+        version = str(scale["metadata"].get("resourceVersion", ""))
+        scaled_object = target.scaled_object
+        hpa: Mapping[str, Any] | None = None
+        if target.hpa and not scaled_object:
+            hpa = await self._kube.get(HPAS, target.hpa, namespace)
+            scaled_object = documents.owner_scaled_object(hpa)
+        if scaled_object:
+            scaled = await self._kube.get(documents.SCALED_OBJECTS, scaled_object, namespace)
+            workload = documents.under_scaled_object(scaled, scale)
+            return _Found(workload, version, scaled_object=scaled_object)
+        if hpa is not None:
+            return _Found(documents.under_hpa(hpa, scale), version, hpa=target.hpa)
+        return _Found(documents.alone(scale), version)
+
+    async def _write(self, change: Change, found: _Found) -> None:
+        name, namespace = self._target.name, self._namespace
+        match change:
+            case Floor(replicas) if found.scaled_object:
+                document = documents.floor_of_scaled_object(
+                    found.scaled_object, namespace, replicas
+                )
+                await self._apply(documents.SCALED_OBJECTS, document)
+            case Floor(replicas):
+                document = documents.floor_of_hpa(found.hpa, namespace, replicas)
+                await self._apply(HPAS, document)
+            case Count(replicas):
+                body = documents.count_patch(replicas, found.scale_version)
+                self._gate.check(
+                    Call(
+                        api="kubernetes",
+                        method="scale",
+                        target=f"{self._resource}/{namespace}/{name}",
+                        body={"replicas": replicas},
+                    )
+                )
+                await self._kube.patch(
+                    self._resource,
+                    name,
+                    namespace,
+                    body,
+                    subresource="scale",
+                    field_manager=FIELD_MANAGER,
+                )
+
+    async def _apply(self, resource: Resource, document: dict[str, Any]) -> None:
+        target = f"{resource}/{self._namespace}/{document['metadata']['name']}"
+        self._gate.check(
+            Call(api="kubernetes", method="apply", target=target, body=document["spec"])
+        )
+        await self._kube.apply(resource, document, field_manager=FIELD_MANAGER, force=True)
