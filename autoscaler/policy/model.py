@@ -102,6 +102,9 @@ class ModelPolicy:
     profile: ProfilePolicy | None = None
     profile_ref: str = ""
     """A shipped or fitted profile by its key; ``profile`` wins. Neither: the default profile."""
+    typical_input_tokens: Annotated[float, at_least(0)] = 1000.0
+    """Of a request, for ``profileRef``: what is measured takes over for work, not for the batch."""
+    typical_output_tokens: Annotated[float, at_least(1)] = 200.0
     miss_rate: Annotated[Fraction, between(0.005, 0.5)] = 0.07
     """How often demand may exceed the forecast's upper bound before feedback corrects it."""
     violation_budget: Annotated[Fraction, between(0.0005, 0.2)] = 0.005

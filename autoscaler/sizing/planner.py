@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from autoscaler.capacity.profiles import profile_of
 from autoscaler.observe.history import History
 from autoscaler.observe.observation import Observation
 from autoscaler.policy.model import Mode, ModelPolicy, Policy
-from autoscaler.policy.profile import ProfilePolicy
 from autoscaler.policy.schedule import Announced, announced
 from autoscaler.sizing.decision import Decision, Reason
 from autoscaler.sizing.estimate import Estimate, Estimator
@@ -56,7 +56,7 @@ class Planner:
         self.policy = policy
         self.model = model
         self.books = [PoolBook.of(variant, pool) for variant, pool in policy.variants(model)]
-        self.estimator = Estimator(model, history, model.profile or ProfilePolicy())
+        self.estimator = Estimator(model, history, profile_of(model))
         self._down = DownGuard(model.scale_down)
         self._idle = Idle(model.scale_to_zero)
         self._last_s: float | None = None
