@@ -1,6 +1,6 @@
 """What a discovery finds out: endpoints, objectives and model rewrites. Values only.
 
-``endpoints_file`` (and later Kubernetes) make them, the store takes them.
+``endpoints_file`` and ``kubernetes.assemble`` make them, the store takes them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class EndpointSpec:
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     metrics_port: int | None = None
     """Where /metrics is served; None means ``port``."""
+    uid: str = ""
+    """Which server this is, where names and addresses come again: the pod's UID."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -43,6 +45,7 @@ class EndpointSpec:
             slot=slot,
             labels=self.labels,
             metrics_port=self.metrics_port,
+            uid=self.uid,
         )
 
 
@@ -55,3 +58,5 @@ class Discovered:
     """Objective name -> priority; negative is sheddable."""
     rewrites: tuple[ModelRewrite, ...] = ()
     """In the order of precedence."""
+    missing: str = ""
+    """Why there is no pool to speak of, in a sentence; empty where there is one, were it empty."""

@@ -1,4 +1,4 @@
-"""Where endpoints come from: the interface behind which a file, and later Kubernetes, stand."""
+"""Where endpoints come from: the interface behind which a file and Kubernetes stand."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ class Discovery(Protocol):
     """Finds the pool's endpoints, objectives and rewrites and keeps the store in step with them."""
 
     async def load(self, store: Datastore) -> None:
-        """Bring the store to the first complete state; then ``store.synced`` is true.
+        """Bring the store to the first complete state, where that can be had at once.
 
-        Raises ConfigError, naming the place, for what keeps the process from starting.
+        Then ``store.synced`` is true; what another process has to say may come later. Raises
+        ConfigError, naming the place, for what keeps the process from starting.
         """
         ...
 

@@ -26,6 +26,8 @@ class Membership:
     endpoints: tuple[Endpoint, ...]
     objectives: Mapping[str, int]
     rewrites: tuple[ModelRewrite, ...]
+    missing: str = ""
+    """Why there is no pool."""
     given_up: tuple[tuple[int, int], ...]
     """Slots not yet fit for another, each with the epoch that no longer had it."""
     next_slot: int
@@ -39,11 +41,15 @@ def encode(membership: Membership) -> bytes:
             "epoch": membership.epoch,
             "capacity": membership.capacity,
             "endpoints": [
-                (e.name, e.namespace, e.address, e.port, e.slot, dict(e.labels), e.metrics_port)
+                (
+                    *(e.name, e.namespace, e.address, e.port, e.slot),
+                    *(dict(e.labels), e.metrics_port, e.uid),
+                )
                 for e in membership.endpoints
             ],
             "objectives": dict(membership.objectives),
             "rewrites": [asdict(rewrite) for rewrite in membership.rewrites],
+            "missing": membership.missing,
             "given_up": membership.given_up,
             "next_slot": membership.next_slot,
         }
@@ -57,8 +63,8 @@ def decode(text: bytes) -> Membership:
         epoch=said["epoch"],
         capacity=said["capacity"],
         endpoints=tuple(
-            Endpoint(name, namespace, address, port, slot, labels, metrics_port)
-            for name, namespace, address, port, slot, labels, metrics_port in said["endpoints"]
+            Endpoint(name, namespace, address, port, slot, labels, metrics_port, uid)
+            for name, namespace, address, port, slot, labels, metrics_port, uid in said["endpoints"]
         ),
         objectives=said["objectives"],
         rewrites=tuple(
@@ -74,6 +80,7 @@ def decode(text: bytes) -> Membership:
             )
             for rewrite in said["rewrites"]
         ),
+        missing=said["missing"],
         given_up=tuple((slot, epoch) for slot, epoch in said["given_up"]),
         next_slot=said["next_slot"],
     )

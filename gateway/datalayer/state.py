@@ -29,7 +29,7 @@ def host_port(address: str, port: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One model server, as discovery named it. Identity is ``namespace/name``."""
+    """One model server, as discovery named it. Identity is ``namespace/name``, and the ``uid``."""
 
     name: str
     namespace: str
@@ -40,6 +40,8 @@ class Endpoint:
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     metrics_port: int | None = None
     """Where /metrics is served; None means ``port``."""
+    uid: str = ""
+    """Tells it from an earlier server of the same name and address; empty where none is known."""
     destination: str = field(default="", compare=False)
     """What goes into the destination header: ``ip:port`` or ``[ip6]:port``."""
 

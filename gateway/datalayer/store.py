@@ -66,6 +66,7 @@ class Datastore:
         self._objectives: Mapping[str, int] = NO_OBJECTIVES
         self._rewrites: tuple[ModelRewrite, ...] = ()
         self._synced = False
+        self._missing = ""
 
     @property
     def state(self) -> PoolState:
@@ -81,6 +82,11 @@ class Datastore:
     def synced(self) -> bool:
         """Whether a discovery has said once who is in the pool, were it nobody."""
         return self._synced
+
+    @property
+    def missing(self) -> str:
+        """Why there is no pool, as the discovery says; empty where there is one."""
+        return self._missing
 
     @property
     def objectives(self) -> Mapping[str, int]:
@@ -125,6 +131,7 @@ class Datastore:
             endpoints=self._state.endpoints,
             objectives=self._objectives,
             rewrites=self._rewrites,
+            missing=self._missing,
             given_up=tuple(self._given_up),
             next_slot=self._next_slot,
         )
@@ -141,6 +148,7 @@ class Datastore:
         self._by_key = {(e.namespace, e.name): e for e in membership.endpoints}
         self._given_up, self._next_slot = list(membership.given_up), membership.next_slot
         self._objectives, self._rewrites = membership.objectives, membership.rewrites
+        self._missing = membership.missing
         self._synced = True
         self._state = pool_state(membership.epoch, membership.endpoints, columns)
         self._tell(Change(come, gone))
@@ -150,6 +158,7 @@ class Datastore:
         change = self.sync(discovered.endpoints)
         self._objectives = discovered.objectives
         self._rewrites = discovered.rewrites
+        self._missing = discovered.missing
         for listener in self._applied:
             listener()
         return change
@@ -200,7 +209,7 @@ class Datastore:
         endpoint that has left or moved in the meantime is dropped.
         """
         current = self._by_key.get((endpoint.namespace, endpoint.name))
-        if current is None or current.destination != endpoint.destination:
+        if current is None or not _same_place(current, endpoint):
             return False
         columns, slot = self._state.columns, endpoint.slot
         moved = False
@@ -243,14 +252,18 @@ class Datastore:
                 listener(endpoint)
 
 
-def _same_place(endpoint: Endpoint, spec: EndpointSpec) -> bool:
-    """A server at another address is another server: its queue and its cache are not the old's."""
-    return (endpoint.address, endpoint.port) == (spec.address, spec.port)
+def _same_place(endpoint: Endpoint, other: Endpoint | EndpointSpec) -> bool:
+    """A server at another address, or another pod at the same, is another server.
+
+    Its queue and its cache are not the old's.
+    """
+    one = endpoint.address, endpoint.port, endpoint.uid
+    return one == (other.address, other.port, other.uid)
 
 
-def _seat(endpoint: Endpoint) -> tuple[str, str, int]:
+def _seat(endpoint: Endpoint) -> tuple[str, str, str, int]:
     """Who it is, where, and in which row: what makes it another when it changes."""
-    return endpoint.id, endpoint.destination, endpoint.slot
+    return endpoint.id, endpoint.uid, endpoint.destination, endpoint.slot
 
 
 def _refuse_repeats(what: str, values: Iterable[str]) -> None:

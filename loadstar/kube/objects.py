@@ -74,6 +74,8 @@ class Pod:
     node: str = ""
     owner: str = ""
     """``Kind/name`` of the controller that made it; empty for a pod of its own."""
+    created: str = ""
+    """RFC 3339 in UTC to the second: compares as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def pod(document: Mapping[str, Any], *, annotations: frozenset[str] | None = Non
         annotations=about.annotations,
         node=str(spec.get("nodeName") or ""),
         owner=f"{owners[0].get('kind')}/{owners[0].get('name')}" if owners else "",
+        created=about.created,
     )
 
 

@@ -91,6 +91,8 @@ class Reflector(Generic[T]):
         self._said = ""
         self.synced = False
         """Whether the collection was known once."""
+        self.installed = False
+        """Whether the server has the kind, as far as we were told."""
         self.connected = False
         """Whether the last call worked: ``objects`` are as the server has them."""
         self.heard_at = float("-inf")
@@ -135,9 +137,10 @@ class Reflector(Generic[T]):
         self._heard()
         self._take(found)
 
-    def _take(self, found: dict[Key, T]) -> None:
+    def _take(self, found: dict[Key, T], *, installed: bool = True) -> None:
         """``found`` is all there is."""
-        differs = found != self._objects or not self.synced
+        differs = found != self._objects or installed != self.installed or not self.synced
+        self.installed = installed
         self._objects = found
         self.synced = True
         if differs:
@@ -212,7 +215,7 @@ class Reflector(Generic[T]):
                 self._missing_since = now
             surely = now - self._missing_since >= ABSENT_SECONDS or not self._objects
             if not self.synced or (surely and isinstance(error, NotFound)):
-                self._take({})
+                self._take({}, installed=False)
         said = f"{type(error).__name__}: {error}"
         if said != self._said:
             level = logging.INFO if absent else logging.WARNING

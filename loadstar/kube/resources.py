@@ -73,4 +73,12 @@ ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
 INFERENCE_POOLS = Resource(POOL_GROUP, "v1", "inferencepools", "InferencePool")
+INFERENCE_OBJECTIVES = Resource(LLMD_GROUP, "v1alpha2", "inferenceobjectives", "InferenceObjective")
+INFERENCE_OBJECTIVES_ALPHA = Resource(
+    ALPHA_GROUP, "v1alpha2", "inferenceobjectives", "InferenceObjective"
+)
+MODEL_REWRITES = Resource(LLMD_GROUP, "v1alpha2", "inferencemodelrewrites", "InferenceModelRewrite")
+MODEL_REWRITES_ALPHA = Resource(
+    ALPHA_GROUP, "v1alpha2", "inferencemodelrewrites", "InferenceModelRewrite"
+)
 INFERENCE_POOLS_ALPHA = Resource(ALPHA_GROUP, "v1alpha2", "inferencepools", "InferencePool")
