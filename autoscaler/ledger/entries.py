@@ -1,0 +1,180 @@
+"""The lines of a ledger: values to JSON and back, exactly. Pure; no file is touched here.
+
+A number that is read back is the number that was written, so that a decision made again from a
+line can be compared byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias, assert_never
+
+import orjson
+
+from autoscaler.observe.observation import Demand, Observation, PoolSupply
+from autoscaler.sizing.decision import Decision, Reason
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """From here on a model's decisions follow from what stands in this line and in later ones."""
+
+    at_s: float
+    model: str
+    policy: str  # the policy's text
+    history: Mapping[str, object]
+    warm: tuple[Observation, ...] = ()
+    """Seen before, and shown to the controller again without counting what it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision with everything that it was made from."""
+
+    at_s: float
+    seen: Observation
+    decision: Decision
+    mode: str = ""
+    leads: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrote:
+    """One write that was asked for, or kept back, and its end."""
+
+    at_s: float
+    model: str
+    pool: str
+    api: str
+    method: str
+    target: str
+    body: Mapping[str, object] = field(default_factory=dict)
+    outcome: str = "accepted"
+
+
+Entry: TypeAlias = Start | Decided | Wrote
+
+
+def line(entry: Entry) -> bytes:
+    """``entry`` as one line of JSON."""
+    match entry:
+        case Start():
+            body: dict[str, Any] = {
+                "type": "start",
+                "version": VERSION,
+                "atS": entry.at_s,
+                "model": entry.model,
+                "policy": entry.policy,
+                "history": dict(entry.history),
+                "warm": [observation_document(each) for each in entry.warm],
+            }
+        case Decided():
+            body = {
+                "type": "decision",
+                "atS": entry.at_s,
+                "model": entry.seen.model,
+                "mode": entry.mode,
+                "leads": entry.leads,
+                "observation": observation_document(entry.seen),
+                "decision": decision_document(entry.decision),
+            }
+        case Wrote():
+            body = {"type": "write", **_camel(asdict(entry))}
+        case _:
+            assert_never(entry)
+    return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
+
+
+def parse(text: bytes) -> Entry:
+    """The entry of one line. Raises ValueError."""
+    body = orjson.loads(text)
+    try:
+        match body["type"]:
+            case "start":
+                if body["version"] != VERSION:
+                    raise ValueError(f"ledger version {body['version']}, not {VERSION}")
+                return Start(
+                    at_s=body["atS"],
+                    model=body["model"],
+                    policy=body["policy"],
+                    history=body["history"],
+                    warm=tuple(observation_of(each) for each in body["warm"]),
+                )
+            case "decision":
+                return Decided(
+                    at_s=body["atS"],
+                    seen=observation_of(body["observation"]),
+                    decision=decision_of(body["decision"]),
+                    mode=body["mode"],
+                    leads=body["leads"],
+                )
+            case "write":
+                return Wrote(
+                    at_s=body["atS"],
+                    **{k: body[k] for k in ("model", "pool", "api", "method", "target")},
+                    body=body["body"],
+                    outcome=body["outcome"],
+                )
+            case other:
+                raise ValueError(f"a line of type {other!r} is not known")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a line of a ledger: {error!r}") from error
+
+
+def observation_document(seen: Observation) -> dict[str, Any]:
+    return {
+        "nowS": seen.now_s,
+        "model": seen.model,
+        "demand": _camel(asdict(seen.demand)),
+        "supply": {name: _camel(asdict(each)) for name, each in seen.supply.items()},
+    }
+
+
+def observation_of(document: Mapping[str, Any]) -> Observation:
+    return Observation(
+        now_s=document["nowS"],
+        model=document["model"],
+        demand=Demand(**_snake(document["demand"])),
+        supply={name: PoolSupply(**_snake(each)) for name, each in document["supply"].items()},
+    )
+
+
+def decision_document(decision: Decision) -> dict[str, Any]:
+    return {
+        "replicas": {name: int(n) for name, n in decision.replicas.items()},
+        "reason": decision.reason.value,
+        "inputs": {name: float(value) for name, value in decision.inputs.items()},
+        "text": decision.text,
+    }
+
+
+def decision_of(document: Mapping[str, Any]) -> Decision:
+    return Decision(
+        replicas=document["replicas"],
+        reason=Reason(document["reason"]),
+        inputs={
+            name: float("nan") if value is None else value
+            for name, value in document["inputs"].items()
+        },
+        text=document["text"],
+    )
+
+
+def same(one: Decision, other: Decision) -> bool:
+    """Whether two decisions are the same to the last bit, as far as a line can tell."""
+    return orjson.dumps(decision_document(one)) == orjson.dumps(decision_document(other))
+
+
+def _camel(values: Mapping[str, Any]) -> dict[str, Any]:
+    made = {}
+    for name, value in values.items():
+        head, *rest = name.split("_")
+        made[head + "".join(part.title() for part in rest)] = value
+    return made
+
+
+def _snake(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"".join(f"_{c.lower()}" if c.isupper() else c for c in k): v for k, v in values.items()}
