@@ -47,9 +47,8 @@ class Forecaster:
         self.horizon = horizon
         self._miss_rate = miss_rate
         self._series = MinuteSeries(first_minute, KEPT_MINUTES)
-        self._ridge = Ridge(KEPT_MINUTES)
         self._experts: tuple[Expert, ...] = (
-            self._ridge,
+            Ridge(horizon),
             LastValue(),
             DayProfile(),
             Yesterday(),
@@ -75,8 +74,7 @@ class Forecaster:
 
     def observe(self, work: float) -> Forecast | None:
         """Close a minute (NaN: a gap) and say what is expected; None while nothing is known."""
-        if self._series.add(work, self.horizon):
-            self._ridge.shift()
+        self._series.add(work, self.horizon)
         self._score()
         for expert in self._experts:
             expert.learn(self._series, self.horizon)

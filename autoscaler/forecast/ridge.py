@@ -1,12 +1,13 @@
 """Ridge regression on how much higher the next minutes get than the last five were.
 
-Refitted four times a day on two weeks, recent days counting more. A window that has not closed is
-no label. Weighted least squares in closed form: milliseconds, and the same numbers every time.
+Kept as moments that fade with a half-life of days, so that no old minute is stored and a refit
+costs a small solve. A window enters when it has closed, never before. The same numbers every time.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Final
 
 import numpy as np
@@ -14,13 +15,55 @@ import numpy as np
 from autoscaler.forecast.features import WIDTH, features, level
 from autoscaler.forecast.series import DAY, Floats, MinuteSeries
 
-_HALF_LIFE_MINUTES: Final = 5 * DAY
+_FADE: Final = 0.5 ** (1.0 / (5 * DAY))
 _SHRINK: Final = 3e-3
-_REFIT_MINUTES: Final = 6 * 60
-_YOUNG_REFIT_MINUTES: Final = 60
+_REFIT_MINUTES: Final = 60
 _LEAST_ROWS: Final = 180
 _MOST: Final = 1.5
 """No prediction is further than this, in logs, from the last five minutes."""
+
+
+class Moments:
+    """Faded sums over closed windows; a feature that a row lacks stands at its mean so far."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._weight = 0.0
+        self._rows: Floats = np.zeros(WIDTH)
+        self._squares: Floats = np.zeros((WIDTH, WIDTH))
+        self._target = 0.0
+        self._products: Floats = np.zeros(WIDTH)
+
+    def add(self, row: Floats, target: float) -> None:
+        whole = row
+        missing = np.isnan(row)
+        if missing.any():
+            mean = self._rows / self._weight if self._weight > 0 else self._rows
+            whole = np.where(missing, mean, row)
+        self.count += 1
+        self._weight = _FADE * self._weight + 1.0
+        self._target = _FADE * self._target + target
+        for sums, new in (
+            (self._rows, whole),
+            (self._products, whole * target),
+            (self._squares, np.outer(whole, whole)),
+        ):
+            sums *= _FADE
+            sums += new
+
+    def solve(self) -> tuple[Floats, Floats, float]:
+        """(means, coefficients, intercept): target = intercept + (row - means) @ coefficients."""
+        means = self._rows / self._weight
+        target = self._target / self._weight
+        covariance = self._squares / self._weight - np.outer(means, means)
+        scales = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        steady = scales < 1e-6  # a feature that never moved explains nothing
+        scales[steady] = 1.0
+        standard = covariance / np.outer(scales, scales)
+        standard[np.diag_indices(WIDTH)] += _SHRINK
+        moved = (self._products / self._weight - means * target) / scales
+        moved[steady] = 0.0
+        return means, np.linalg.solve(standard, moved) / scales, target
 
 
 class Ridge:
@@ -28,64 +71,29 @@ class Ridge:
 
     name = "ridge"
 
-    def __init__(self, kept: int) -> None:
-        self._rows = np.zeros((2 * kept, WIDTH), dtype=np.float32)
-        self._levels: Floats = np.zeros(2 * kept)
-        self._kept = kept
-        self._coefficients: Floats | None = None
-        self._means: Floats = np.zeros(WIDTH)
-        self._scales: Floats = np.ones(WIDTH)
-        self._intercept = 0.0
+    def __init__(self, horizon: int) -> None:
+        self._open: deque[tuple[Floats, float]] = deque(maxlen=horizon + 1)
+        self._moments = Moments()
+        self._fitted: tuple[Floats, Floats, float] | None = None
         self._next_fit = 0
 
-    def shift(self) -> None:
-        """Old days went from the series: let go of their rows."""
-        self._rows[: self._kept] = self._rows[self._kept :].copy()
-        self._levels[: self._kept] = self._levels[self._kept :].copy()
-
     def learn(self, series: MinuteSeries, horizon: int) -> None:
-        at = len(series) - 1
-        self._rows[at] = features(series)
-        self._levels[at] = level(series)
-        if series.minute >= self._next_fit:
-            self._fit(series, horizon)
+        self._open.append((features(series), level(series)))
+        if len(self._open) > horizon:
+            row, then = self._open[0]
+            label = series.label(horizon)
+            if not math.isnan(label):
+                self._moments.add(row, label - then)
+        if series.minute >= self._next_fit and self._moments.count >= _LEAST_ROWS:
+            self._fitted = self._moments.solve()
+            self._next_fit = series.minute + _REFIT_MINUTES
 
     def expect(self, series: MinuteSeries, horizon: int) -> float:
-        at = len(series) - 1
-        rise = 0.0
-        if self._coefficients is not None:
-            row = (self._rows[at] - self._means) / self._scales
-            row[np.isnan(row)] = 0.0
-            rise = min(max(float(row @ self._coefficients) + self._intercept, -_MOST), _MOST)
-        return math.exp(float(self._levels[at]) + rise)
-
-    def _fit(self, series: MinuteSeries, horizon: int) -> None:
-        newest = len(series) - 1
-        labels = series.labels[: max(0, newest - horizon + 1)][-self._kept :]
-        offset = max(0, newest - horizon + 1) - len(labels)
-        usable = np.flatnonzero(~np.isnan(labels)) + offset
-        self._next_fit = series.minute + _YOUNG_REFIT_MINUTES
-        if len(usable) < _LEAST_ROWS:
-            return
-        if len(usable) > DAY:
-            self._next_fit = series.minute + _REFIT_MINUTES
-        weights = 0.5 ** ((newest - usable) / _HALF_LIFE_MINUTES)
-        total = float(weights.sum())
-        table = self._rows[usable].astype(np.float64)
-        missing = np.isnan(table)
-        share = np.where(missing, 0.0, weights[:, None])
-        table[missing] = 0.0
-        present = np.maximum(share.sum(axis=0), 1e-12)
-        means = (share * table).sum(axis=0) / present
-        centred = np.where(missing, 0.0, table - means)
-        scales = np.sqrt((share * centred**2).sum(axis=0) / present)
-        scales[scales < 1e-9] = 1.0
-        standard = centred / scales
-        target = series.labels[usable] - self._levels[usable]
-        mean_target = float(weights @ target) / total
-        weighted = standard * weights[:, None]
-        gram = weighted.T @ standard
-        gram[np.diag_indices(WIDTH)] += _SHRINK * total
-        solved = np.linalg.solve(gram, weighted.T @ (target - mean_target))
-        self._coefficients = solved
-        self._means, self._scales, self._intercept = means, scales, mean_target
+        row, now = self._open[-1]
+        if self._fitted is None:
+            return math.exp(now)
+        means, coefficients, intercept = self._fitted
+        away = row - means
+        away[np.isnan(away)] = 0.0
+        rise = float(away @ coefficients) + intercept
+        return math.exp(now + min(max(rise, -_MOST), _MOST))

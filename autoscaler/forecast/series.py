@@ -44,9 +44,9 @@ class MinuteSeries:
         """Unix minute of the newest closed one."""
         return self.first + self._used - 1
 
-    def add(self, work: float, horizon: int) -> bool:
-        """Close a minute; NaN is a gap. True when positions moved because old days went."""
-        moved = self._make_room()
+    def add(self, work: float, horizon: int) -> None:
+        """Close a minute; NaN is a gap."""
+        self._make_room()
         i = self._used
         seen = math.isfinite(work)
         value = max(work, 0.0) if seen else float(self._values[i - 1]) if i else 0.0
@@ -63,7 +63,6 @@ class MinuteSeries:
             window = slice(start + 1, i + 1)
             whole = self._seen[start] and self._seen[window].all()
             self.labels[start] = self.logs[window].max() if whole else np.nan
-        return moved
 
     def mean(self, minutes: int, ago: int = 0) -> float:
         """Mean work of the ``minutes`` up to ``ago`` minutes before now (fewer at the start)."""
@@ -98,9 +97,9 @@ class MinuteSeries:
         """Whether the newest minute is no gap."""
         return bool(self._used and self._seen[self._used - 1])
 
-    def _make_room(self) -> bool:
+    def _make_room(self) -> None:
         if self._used < len(self._values):
-            return False
+            return
         drop = self._used - self._kept
         for column in (self.logs, self.labels, self._values, self._seen):
             column[: self._kept] = column[drop : self._used].copy()
@@ -109,4 +108,3 @@ class MinuteSeries:
             sums[: self._kept + 1] = sums[drop : self._used + 1].copy() - sums[drop]
         self.first += drop
         self._used = self._kept
-        return True
