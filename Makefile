@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-envoy controlplane test-controlplane lint fmt type imports bench presubmit lock clean
+.PHONY: help setup demo test test-fast test-envoy controlplane test-controlplane e2e-gateway lint fmt type imports bench presubmit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ controlplane: $(STAMP) ## build etcd, kube-apiserver and controllers into the ca
 
 test-controlplane: $(STAMP) ## tests against a real Kubernetes control plane; builds it if need be
 	$(BIN)/python -m pytest -q -m "controlplane and not e2e"
+
+e2e-gateway: $(STAMP) ## Istio drives a real Envoy that asks our picker; builds Istio once, 10 minutes
+	$(BIN)/python -m tests.controlplane.build kubernetes istio
+	$(BIN)/python -m tests.e2e.network $(BIN)/python -m pytest -q -m e2e tests/e2e
 
 lint: $(STAMP) ## ruff: style, and format as committed
 	$(BIN)/ruff check .

@@ -1,0 +1,148 @@
+"""The objects of the scenario: a Gateway, pools with their pickers, routes to them. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.controlplane.api import Object
+
+NAMESPACE = "inference"
+GATEWAY = "gw"
+GATEWAY_SERVICE = "gw-istio"
+GATEWAY_IP = "10.77.0.10"
+GATEWAY_PORT = 8085
+GATEWAY_LABELS = {
+    "gateway.networking.k8s.io/gateway-name": GATEWAY,
+    "istio.io/gateway-name": GATEWAY,
+}
+POOL_GROUP = "inference.networking.k8s.io"
+ROUTE_GROUP = "gateway.networking.k8s.io"
+PICKER_PORT = 9002
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An InferencePool, the address of its picker, and those of its model servers."""
+
+    name: str
+    picker_ip: str
+    pod_ips: tuple[str, ...]
+    ports: tuple[int, ...] = (3000,)
+    fails_open: bool = False
+
+    @property
+    def picker(self) -> str:
+        """The Service, and the pod behind it."""
+        return f"{self.name}-picker"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return {"app": self.name}
+
+    @property
+    def hostname(self) -> str:
+        return f"{self.name}.example.com"
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Every ``ip:port``, pods first."""
+        return tuple(f"{ip}:{port}" for ip in self.pod_ips for port in self.ports)
+
+
+def namespace(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def gateway() -> list[Object]:
+    """A Gateway that nobody deploys for us: its address is a Service of our own Envoy."""
+    return [
+        {
+            "apiVersion": f"{ROUTE_GROUP}/v1",
+            "kind": "Gateway",
+            "metadata": _named(GATEWAY),
+            "spec": {
+                "gatewayClassName": "istio",
+                "addresses": [
+                    {
+                        "type": "Hostname",
+                        "value": f"{GATEWAY_SERVICE}.{NAMESPACE}.svc.cluster.local",
+                    }
+                ],
+                "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+            },
+        },
+        _service(GATEWAY_SERVICE, GATEWAY_LABELS, "http", 80, GATEWAY_PORT),
+    ]
+
+
+def pool(one: Pool) -> list[Object]:
+    """The pool and its picker's Service, to be reached over TLS with a certificate of its own."""
+    return [
+        {
+            "apiVersion": f"{POOL_GROUP}/v1",
+            "kind": "InferencePool",
+            "metadata": _named(one.name),
+            "spec": {
+                "selector": {"matchLabels": dict(one.labels)},
+                "targetPorts": [{"number": port} for port in one.ports],
+                "endpointPickerRef": {
+                    "name": one.picker,
+                    "port": {"number": PICKER_PORT},
+                    "failureMode": "FailOpen" if one.fails_open else "FailClose",
+                },
+            },
+        },
+        _service(one.picker, {"app": one.picker}, "http2", PICKER_PORT, PICKER_PORT),
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": _named(one.picker),
+            "spec": {
+                "host": f"{one.picker}.{NAMESPACE}.svc.cluster.local",
+                "trafficPolicy": {"tls": {"mode": "SIMPLE", "insecureSkipVerify": True}},
+            },
+        },
+    ]
+
+
+def route(name: str, hostname: str, backends: Sequence[tuple[Pool, int]]) -> Object:
+    """Everything for ``hostname`` to pools, by weight."""
+    return {
+        "apiVersion": f"{ROUTE_GROUP}/v1",
+        "kind": "HTTPRoute",
+        "metadata": _named(name),
+        "spec": {
+            "parentRefs": [{"name": GATEWAY}],
+            "hostnames": [hostname],
+            "rules": [
+                {
+                    "backendRefs": [
+                        {
+                            "group": POOL_GROUP,
+                            "kind": "InferencePool",
+                            "name": one.name,
+                            "weight": weight,
+                        }
+                        for one, weight in backends
+                    ]
+                }
+            ],
+        },
+    }
+
+
+def _named(name: str) -> Object:
+    return {"name": name, "namespace": NAMESPACE}
+
+
+def _service(
+    name: str, selector: Mapping[str, str], port_name: str, port: int, target: int
+) -> Object:
+    listed = {"name": port_name, "port": port, "targetPort": target, "protocol": "TCP"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _named(name),
+        "spec": {"selector": dict(selector), "ports": [listed]},
+    }

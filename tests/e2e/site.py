@@ -1,0 +1,223 @@
+"""Everything of the scenario, running: control plane, Istio, Envoy, pickers, model servers.
+
+A scope: entered, requests flow through all of it; left, it is gone. Nothing here decides anything
+of the test; the network must be that of ``tests.e2e.network``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import urllib3
+import yaml
+
+from load_tests.envoy import envoy_path
+from load_tests.fleet import picker_config
+from tests.controlplane.api import Object
+from tests.controlplane.build import binaries
+from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.commands import DEFAULT_CONTROLLERS, Options
+from tests.controlplane.objects import documents
+from tests.controlplane.processes import Process, Spawner, wait_until
+from tests.controlplane.recipes import ISTIO
+from tests.e2e import envoy_bootstrap, gateway_api, istio
+from tests.e2e.gateway_api import GATEWAY_IP, GATEWAY_LABELS, GATEWAY_PORT, NAMESPACE, Pool
+
+ROOT = Path(__file__).resolve().parents[2]
+CRDS = ROOT / "manifests" / "base" / "crds"
+PICKER_CONFIG = ROOT / "manifests" / "config" / "conformance.yaml"
+POOL_CRD = "inferencepools.inference.networking.k8s.io"
+READY_SECONDS = 120.0
+STOP_SECONDS = 5.0
+METRICS_PORT = 9090
+# The endpoint controllers leave out a pod whose node they do not know.
+NODE = "node-0"
+
+PRIMARY = Pool("primary", "10.77.0.20", ("10.77.1.1", "10.77.1.2", "10.77.1.3"), (3000, 3001))
+SECONDARY = Pool("secondary", "10.77.0.21", ("10.77.2.1", "10.77.2.2"), fails_open=True)
+POOLS = (PRIMARY, SECONDARY)
+SPLIT_HOSTNAME = "split.example.com"
+SPLIT = ((PRIMARY, 70), (SECONDARY, 30))
+
+
+@dataclass(slots=True)
+class Site:
+    """What runs."""
+
+    folder: Path
+    plane: ControlPlane
+    spawner: Spawner
+    http: urllib3.PoolManager
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    def picker(self, pool: Pool) -> Process:
+        return self.processes[pool.picker]
+
+    def start(self, name: str, command: Sequence[str | Path], **environment: str) -> Process:
+        process = Process(
+            name, command, logs=self.folder, spawner=self.spawner, env=environment or None
+        )
+        self.processes[name] = process
+        process.start()
+        return process
+
+    def start_picker(self, pool: Pool) -> None:
+        """Start it (again); returns once it is ready to pick."""
+        process = self.processes.get(pool.picker)
+        if process is None:
+            self.start(pool.picker, self._picker_command(pool))
+        else:
+            process.start()
+        self.wait_answers(
+            self.picker(pool), f"http://{pool.picker_ip}:{METRICS_PORT}/readyz", READY_SECONDS
+        )
+
+    def wait_answers(self, process: Process, url: str, within_s: float) -> None:
+        """Until ``url`` answers 200, while ``process`` runs."""
+        process.wait_ready(lambda: self.answers(url), within_s=within_s)
+
+    def answers(self, url: str) -> bool:
+        try:
+            return self.http.request("GET", url).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def envoy_stats(self, pattern: str) -> dict[str, int]:
+        """Envoy's counters and gauges whose names match ``pattern``."""
+        url = f"{envoy_bootstrap.ADMIN_URL}/stats"
+        page = self.http.request("GET", url, fields={"filter": pattern}).data.decode()
+        lines = (line.partition(": ") for line in page.splitlines())
+        return {name: int(value) for name, _, value in lines if value.isdigit()}
+
+    def picker_members(self, pool: Pool) -> int:
+        """At how many addresses Envoy would ask the picker."""
+        stats = self.envoy_stats(f"cluster.*{pool.picker}.*membership_healthy$")
+        return sum(stats.values())
+
+    def _picker_command(self, pool: Pool) -> list[str | Path]:
+        config = self.folder / f"{pool.picker}.yaml"
+        endpoints = self.folder / f"{pool.picker}-endpoints.yaml"
+        listed = [
+            {"name": f"{ip}-{port}", "address": ip, "port": str(port)}
+            for ip in pool.pod_ips
+            for port in pool.ports
+        ]
+        endpoints.write_text(yaml.safe_dump({"endpoints": listed}))
+        base = yaml.safe_load(PICKER_CONFIG.read_text())
+        config.write_text(yaml.safe_dump(picker_config(base, endpoints)))
+        return [
+            *(sys.executable, "-m", "gateway", "--config-file", config),
+            *("--bind-address", pool.picker_ip),
+            *("--grpc-port", str(gateway_api.PICKER_PORT), "--metrics-port", str(METRICS_PORT)),
+            *("--drain-timeout", "1s", "--workers=1"),
+        ]
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Site]:
+    """The whole scenario, up: a request to each pool has been answered."""
+    istio_folder = binaries(ISTIO)
+    controllers = (*DEFAULT_CONTROLLERS, "endpointslice-controller")
+    with ExitStack() as scope:
+        plane = scope.enter_context(ControlPlane.started(folder, Options(controllers=controllers)))
+        spawner = Spawner()
+        scope.callback(spawner.close)
+        http = urllib3.PoolManager(retries=False, timeout=5.0)
+        scope.callback(http.clear)
+        running = Site(folder, plane, spawner, http)
+        scope.callback(_stop, running)
+        plane.objects.apply(
+            [
+                gateway_api.namespace(istio.NAMESPACE),
+                gateway_api.namespace(NAMESPACE),
+                *istio.definitions(istio_folder),
+                _pool_definition(istio_folder),
+            ]
+        )
+        plane.objects.node(NODE)
+        command = istio.command(istio_folder, plane.kubeconfig, folder)
+        istiod = running.start("istiod", command, **istio.ENVIRONMENT)
+        _start_model_servers(running)
+        for pool in POOLS:
+            running.start_picker(pool)
+        running.wait_answers(istiod, istio.READY_URL, READY_SECONDS)
+        _apply(running)
+        _start_envoy(running)
+        yield running
+
+
+def _stop(running: Site) -> None:
+    for process in reversed(running.processes.values()):
+        process.stop(grace_s=0 if process.name == "istiod" else STOP_SECONDS)
+
+
+def _pool_definition(istio_folder: Path) -> Object:
+    """Our CRD of the InferencePool; where there is none, that of Istio's build."""
+    found = documents(CRDS) if CRDS.is_dir() else documents(istio_folder)
+    return next(each for each in found if each["metadata"]["name"] == POOL_CRD)
+
+
+def _start_model_servers(running: Site) -> None:
+    for pool in POOLS:
+        for number, ip in enumerate(pool.pod_ips):
+            command = [
+                *(sys.executable, "-m", "load_tests.emulator", "--host", ip),
+                *("--port", str(pool.ports[0]), "--count", str(len(pool.ports))),
+                *("--speed", "50", "--exit-with-parent"),
+            ]
+            running.start(f"{pool.name}-{number}", command)
+    for pool in POOLS:
+        for number, ip in enumerate(pool.pod_ips):
+            name = f"{pool.name}-{number}"
+            url = f"http://{ip}:{pool.ports[-1]}/health"
+            running.wait_answers(running.processes[name], url, READY_SECONDS)
+            _running_pod(running, name, ip, pool.labels)
+
+
+def _running_pod(running: Site, name: str, ip: str, labels: Mapping[str, str]) -> None:
+    running.plane.objects.ready_pod(
+        name, ip=ip, namespace=NAMESPACE, labels=labels, spec={"nodeName": NODE}
+    )
+
+
+def _apply(running: Site) -> None:
+    objects = running.plane.objects
+    _running_pod(running, "gw-istio-0", GATEWAY_IP, GATEWAY_LABELS)
+    for pool in POOLS:
+        _running_pod(running, pool.picker, pool.picker_ip, {"app": pool.picker})
+        objects.apply(gateway_api.pool(pool))
+        objects.apply(gateway_api.route(pool.name, pool.hostname, [(pool, 1)]))
+    objects.apply(gateway_api.route("split", SPLIT_HOSTNAME, SPLIT))
+    objects.apply(istio.without_foreign_filters())
+    for each in gateway_api.gateway():
+        objects.apply(each)
+
+
+def _start_envoy(running: Site) -> None:
+    config = running.folder / "envoy.yaml"
+    config.write_text(yaml.safe_dump(envoy_bootstrap.bootstrap()))
+    command: list[str | Path] = [
+        *(envoy_path(), "--config-path", config, "--disable-hot-restart"),
+        *("--concurrency", "1", "--log-level", "warning"),
+    ]
+    envoy = running.start("envoy", command)
+    running.wait_answers(envoy, f"{envoy_bootstrap.ADMIN_URL}/ready", READY_SECONDS)
+    url = f"http://{GATEWAY_IP}:{GATEWAY_PORT}/v1/models"
+
+    def flows(pool: Pool) -> bool:
+        headers = {"Host": pool.hostname, "test-epp-endpoint-selection": pool.endpoints[0]}
+        try:
+            return running.http.request("GET", url, headers=headers).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    for pool in POOLS:
+        wait_until(
+            lambda pool=pool: flows(pool),  # type: ignore[misc] # the loop's value, kept
+            within_s=READY_SECONDS,
+            what=f"requests flow to {pool.name}; logs are in {running.folder}",
+        )
