@@ -29,7 +29,8 @@ class PoolBook:
     supply: PoolSupply = NOTHING
     stockout_s: float = -math.inf
     _orders: Orders = field(default_factory=Orders)
-    _started: bool = False
+    started: bool = False
+    """Whether it has ever been seen: of a pool nobody has seen nothing is decided."""
 
     @classmethod
     def of(cls, variant: VariantPolicy, pool: PoolPolicy) -> PoolBook:
@@ -47,10 +48,9 @@ class PoolBook:
         """Take in what the pool has; None leaves the last word standing."""
         if supply is None:
             return
-        if not self._started:
-            there = supply.replicas_ready + supply.replicas_starting
-            self.units = -(-there // self.pool.replicas_per_unit)
-            self._started = True
+        if not self.started:
+            self.adopt(supply.replicas_ready + supply.replicas_starting)
+            self.started = True
         elif supply.replicas_ready > self.supply.replicas_ready and not supply.stockout:
             more = supply.replicas_ready - self.supply.replicas_ready
             self.lead.extend(self._orders.deliver(now_s, more))
@@ -58,10 +58,20 @@ class PoolBook:
             self.stockout_s = now_s
         self.supply = supply
 
+    def adopt(self, replicas: int) -> None:
+        """Want what is there, whoever asked for it."""
+        self.units = -(-max(replicas, 0) // self.pool.replicas_per_unit)
+        self._orders = Orders()
+
     def order(self, now_s: float, units: int) -> None:
         """Want ``units`` from now on."""
         self._orders.place(now_s, (units - self.units) * self.pool.replicas_per_unit)
         self.units = units
+
+    def least_units(self) -> int:
+        """What policy wants here at the least, of what there is."""
+        least = -(-self.variant.min_replicas // self.pool.replicas_per_unit)
+        return min(self.units, max(self.pool.min_units, least))
 
     def limit_units(self) -> int:
         """The most that policy, quota and the variant's own bound allow."""

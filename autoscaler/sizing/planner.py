@@ -59,6 +59,7 @@ class Planner:
         self.estimator = Estimator(model, history, profile_of(model))
         self._down = DownGuard(model.scale_down)
         self._idle = Idle(model.scale_to_zero)
+        self._known: list[PoolBook] = []
         self._last_s: float | None = None
         self._mixed_s = -math.inf
         self._stockouts: tuple[bool, ...] = ()
@@ -72,14 +73,20 @@ class Planner:
     def history(self) -> History:
         return self.estimator.history
 
+    def notice(self, seen: Observation) -> None:
+        """Take in the supply alone, so that others know what this model has."""
+        for book in self.books:
+            book.see(seen.now_s, seen.supply.get(book.pool.name))
+
     def decide(self, seen: Observation, shares: Shares | None = None) -> Decision:
         """The sizes wanted at ``seen.now_s``."""
         now = seen.now_s
         elapsed_s = self.period_s if self._last_s is None else max(0.0, now - self._last_s)
         gap = elapsed_s > self.policy.safety.stale_after_s
         self._last_s = now
-        for book in self.books:
-            book.see(now, seen.supply.get(book.pool.name))
+        self.notice(seen)
+        self._known = [book for book in self.books if book.started]
+        blind = any(book.units and book.pool.name not in seen.supply for book in self._known)
         lead_s = self._lead_s()
         ready = sum(book.speed * book.supply.replicas_ready for book in self.books)
         estimate = self.estimator.see(
@@ -90,20 +97,20 @@ class Planner:
             frozen=gap or any(book.supply.stockout for book in self.books),
         )
         coming = announced(self.model.schedules, now, now + lead_s)
-        if gap or estimate is None:
+        if gap or blind or estimate is None:
             self._down.restart()
-        if estimate is None:
             self._idle.forget()
         if self.policy.mode is Mode.OFF or self.policy.safety.kill_switch:
-            there = {b.pool.name: b.units * b.pool.replicas_per_unit for b in self.books}
-            return Decision(replicas=there, reason=Reason.OFF, text="Nothing is decided while off.")
+            return self._off()
+        if not self._known:
+            return Decision(replicas={}, reason=Reason.STALE, text="No pool has been seen yet.")
         floor = max(self.model.min_replicas, coming.min_replicas or 0)
         cap = min(self.model.max_replicas, max(coming.max_replicas or 1 << 30, floor))
         question = self._question(now, floor, cap, shares or Shares())
         goal = self._goal(now, estimate, coming, floor, lead_s, question)
         question = replace(question, need=goal.replicas, survive=goal.survive)
-        units, reason = self._buy(now, question, goal)
-        for book, count in zip(self.books, units, strict=True):
+        units, reason = self._buy(now, question, goal, blind=blind)
+        for book, count in zip(self._known, units, strict=True):
             book.order(now, count)
         inputs = figures(question, units, estimate, goal.replicas, lead_s)
         return Decision(
@@ -112,6 +119,19 @@ class Planner:
             inputs=inputs,
             text=sentence(reason, inputs, coming.names),
         )
+
+    def adopt(self, replicas: Mapping[str, int]) -> None:
+        """Take the sizes that somebody else has set, by pool, as our own."""
+        for book in self.books:
+            if book.pool.name in replicas:
+                book.adopt(replicas[book.pool.name])
+
+    def _off(self) -> Decision:
+        """What is there, so that switching on again begins from it."""
+        for book in self._known:
+            book.adopt(book.supply.replicas_ready + book.supply.replicas_starting)
+        there = {b.pool.name: b.units * b.pool.replicas_per_unit for b in self._known}
+        return Decision(replicas=there, reason=Reason.OFF, text="Nothing is decided while off.")
 
     def _lead_s(self) -> float:
         """The 90th percentile of the slowest pool in use; of the slowest at all when none is."""
@@ -170,10 +190,10 @@ class Planner:
         )
 
     def _question(self, now: float, floor: int, cap: int, shares: Shares) -> Question:
-        delivering = [book for book in self.books if not book.supply.stockout]
+        delivering = [book for book in self._known if not book.supply.stockout]
         keep_s = self.model.scale_down.after_stockout_s
         offers: list[Offer] = []
-        for book in self.books:
+        for book in self._known:
             offer = book.offer(now, keep_s, alone=not delivering)
             most = offer.high if shares.units is None else shares.units.get(offer.pool, offer.high)
             if most < offer.high:
@@ -193,16 +213,18 @@ class Planner:
         )
         return affordable(question)
 
-    def _buy(self, now: float, question: Question, goal: _Goal) -> tuple[Sequence[int], Reason]:
+    def _buy(
+        self, now: float, question: Question, goal: _Goal, *, blind: bool
+    ) -> tuple[Sequence[int], Reason]:
         """Units by offer, and the reason once bounds have had their say."""
         current = [offer.current for offer in question.offers]
-        stockouts = tuple(book.supply.stockout for book in self.books)
+        stockouts = tuple(book.supply.stockout for book in self._known)
         calm = goal.reason in (Reason.STEADY, Reason.HOLD_DOWN, Reason.STALE)
         due = (
             len(current) > 1 and now - self._mixed_s >= _REMIX_S and goal.reason is not Reason.STALE
         )
         holds = shortfall(question, current) == 0.0 or goal.reason is Reason.STALE
-        unbroken = current == [book.units for book in self.books]
+        unbroken = current == [book.units for book in self._known]
         enough = sum(o.replicas * o.current for o in question.offers) >= question.least_replicas
         if calm and holds and enough and unbroken and not due and stockouts == self._stockouts:
             units: Sequence[int] = current
@@ -210,10 +232,10 @@ class Planner:
             units = cheapest(question)
             self._mixed_s = now
         self._stockouts = stockouts
-        if goal.reason is Reason.STALE:
+        if blind or goal.reason is Reason.STALE:
             units = held_back(replace(question, need=math.inf), units, current)
         else:
-            ready = [book.ready_units() for book in self.books]
+            ready = [book.ready_units() for book in self._known]
             needed = replace(question, need=min(goal.needed, question.need))
             units = held_back(needed, units, ready)
         return units, binding(question, units, goal.reason, stockouts)

@@ -1,0 +1,85 @@
+"""Several models on the same pools: each has its planner; quota, pool sizes and budget are shared.
+
+The interactive are asked before the batch, then in the policy's order. Who comes later may have
+what is left; who comes earlier may take from a lesser class what that class can do without, and
+from nobody whose demand is not known. The live loop drives this; one model alone is a fleet too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from autoscaler.observe.history import History
+from autoscaler.observe.observation import Observation
+from autoscaler.policy.model import Policy, ServiceClass
+from autoscaler.sizing.decision import Decision
+from autoscaler.sizing.planner import Planner, Shares
+
+
+class PlannerFleet:
+    """Decides for all models of a policy."""
+
+    def __init__(self, policy: Policy, planners: Mapping[str, Planner]) -> None:
+        self.policy = policy
+        self.period_s = policy.period_s
+        self.planners = dict(planners)
+        order = sorted(
+            policy.models, key=lambda model: model.service_class is not ServiceClass.INTERACTIVE
+        )
+        self._order = [model.name for model in order]
+
+    @classmethod
+    def of(cls, policy: Policy, *, histories: Mapping[str, History] | None = None) -> PlannerFleet:
+        """The planners of every model, each with its history where there is one."""
+        known = histories or {}
+        return cls(
+            policy,
+            {
+                model.name: Planner.of(policy, model.name, history=known.get(model.name))
+                for model in policy.models
+            },
+        )
+
+    def decide(self, seen: Mapping[str, Observation]) -> dict[str, Decision]:
+        """A decision for each model of ``seen``; together they keep quota and budget."""
+        asked = [name for name in self._order if name in seen]
+        for name in asked:
+            self.planners[name].notice(seen[name])
+        decided: dict[str, Decision] = {}
+        for name in asked:
+            decided[name] = self.planners[name].decide(
+                seen[name], self._left_for(name, seen, decided)
+            )
+        return {name: decided[name] for name in seen if name in decided}
+
+    def _left_for(
+        self, name: str, seen: Mapping[str, Observation], decided: Mapping[str, Decision]
+    ) -> Shares:
+        """What the others leave: what they have, or what they must have where they yield."""
+        left = {pool.name: pool.limit_units() for pool in self.policy.pools}
+        for observation in seen.values():  # the provider's word on quota may be lower
+            for pool, supply in observation.supply.items():
+                if pool in left and supply.quota_units is not None:
+                    left[pool] = min(left[pool], supply.quota_units)
+        budget = self.policy.budget_per_hour
+        mine = self.planners[name].model.service_class
+        for other, planner in self.planners.items():
+            if other == name:
+                continue
+            observation_of = seen.get(other)
+            yields = (
+                other not in decided
+                and observation_of is not None
+                and observation_of.demand.arrivals_rps is not None
+                and mine is ServiceClass.INTERACTIVE
+                and planner.model.service_class is ServiceClass.BATCH
+            )
+            for book in planner.books:
+                held = book.least_units() if yields else book.units
+                left[book.pool.name] -= held
+                if budget is not None:
+                    budget -= held * book.pool.price_per_unit_hour
+        return Shares(
+            budget_per_hour=None if budget is None else max(0.0, budget),
+            units={pool: max(0, units) for pool, units in left.items()},
+        )
