@@ -38,6 +38,7 @@ PLAIN_WIDTH = 160
 OTHERS = {
     "emulator": "emulated model servers",
     "overhead": "CPU, latency and throughput of endpoint pickers",
+    "scaling": "the autoscaler's targets on real and synthetic weeks",
 }
 
 

@@ -1,0 +1,1 @@
+"""Does the autoscaler keep its promises? Real and synthetic weeks against every tuned rival."""
