@@ -24,8 +24,8 @@ from prometheus_client import CollectorRegistry
 from gateway.config.flags import Flags
 from gateway.datalayer.confidence import confidence
 from gateway.datalayer.discovery import Discovery
-from gateway.datalayer.file_discovery import FileDiscovery
 from gateway.datalayer.inflight import InFlight
+from gateway.datalayer.kubernetes.discovery import KubernetesDiscovery
 from gateway.datalayer.scrape import Scraper
 from gateway.datalayer.store import Datastore
 from gateway.director import Director, Settings
@@ -40,6 +40,7 @@ from gateway.plugins.load import load
 from gateway.prefix.exchange import Exchange
 from gateway.scheduling.plugin_type import Settings as PluginSettings
 from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers, only_rsa
+from gateway.serving.discovering import WatchGauges, discovering
 from gateway.serving.drain import StopSignals, drained
 from gateway.serving.health import Health, Readiness, health_server
 from gateway.serving.listen import listen, serving, shown
@@ -215,15 +216,6 @@ def build(
     place.policy_taken(policy.given)
     for notice in policy.built.notices:
         log.warning("configuration: %s", notice)
-    data_layer = policy.built.data_layer
-    if data_layer.discovery is None:
-        raise ConfigError.of(
-            "dataLayer.discovery",
-            "there is none; without Kubernetes, endpoints come from the file-discovery plugin",
-        )
-    discovery = FileDiscovery(
-        data_layer.discovery.path, watch=data_layer.discovery.watch_file, counts=metrics
-    )
     if (how := policy.loaded.scraping) is not None:
         scraper = Scraper(
             store,
@@ -235,6 +227,8 @@ def build(
             tls=how.tls,
             counts=metrics,
         )
+    plugin = policy.built.data_layer.discovery
+    discovery = discovering(plugin, flags, environment, clock, rng, metrics)
 
     # Who routes, and the stream that asks.
     director = Director(
@@ -258,7 +252,7 @@ def build(
     if not_kept:
         log.warning("kernels are compiled at every start: NUMBA_CACHE_DIR can name a directory")
     streams = Streams(clock)
-    readiness = Readiness(lambda: store.synced, place.served)
+    readiness = Readiness(lambda: store.synced, place.served, lambda: store.missing)
     health = Health(readiness)
     hosted = Hosted(
         new_conductor=lambda: Conductor(
@@ -273,6 +267,8 @@ def build(
     # What others may see of it.
     if place.collects:
         metrics.add(PoolGauges(flags.pool_name or POOL_NAME, lambda: store.state, clock))
+        if isinstance(discovery, KubernetesDiscovery):
+            metrics.add(WatchGauges(discovery, clock))
     guard = _guard(flags)
     log.info("metrics and debug pages: %s", guard)
     admin = admin_app(

@@ -23,9 +23,11 @@ MAX_TARGET_PORTS = 8
 INTRODUCTION = """\
 usage: loadstar gateway [flags]
 
-Picks a model server for each request that Envoy asks about (ext_proc). It needs nothing but an
-EndpointPickerConfig that says where the endpoints are:
+Picks a model server for each request that Envoy asks about (ext_proc). In a cluster it follows an
+InferencePool; elsewhere it needs nothing but an EndpointPickerConfig that says where the endpoints
+are:
 
+  loadstar gateway --pool-name llama --pool-namespace prod
   loadstar gateway --config-file picker.yaml
 
 Durations are written 50ms or 1m30s, sizes 10MiB or 25MB, booleans --flag or --flag=false."""
@@ -84,6 +86,8 @@ def _check(flags: Flags) -> None:
         problems.add("--endpoint-target-ports", "is needed with --endpoint-selector")
     if len(set(flags.endpoint_target_ports)) > MAX_TARGET_PORTS:
         problems.add("--endpoint-target-ports", f"at most {MAX_TARGET_PORTS} ports")
+    if 0 in flags.endpoint_target_ports:
+        problems.add("--endpoint-target-ports", "0 is not a port that a pod serves on")
     if not 0 <= flags.workers <= MAX_WORKERS:
         problems.add("--workers", f"must be 0 (one per core) to {MAX_WORKERS}")
     if flags.workers > 1 and flags.transport != "wire":

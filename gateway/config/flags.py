@@ -24,7 +24,6 @@ CONFIG = "Configuration"
 SCRAPING = "Model-server metrics"
 WATCHING = "Health, metrics, logs and traces"
 
-_KUBERNETES = "discovery through Kubernetes is not part of this build"
 _GATED = "no plugin here is gated as experimental"
 _NOT_GO = "it tunes a library of the Go implementation"
 _USE_CONFIG = (
@@ -165,15 +164,23 @@ class Flags:
     )
 
     pool_name: str = flag(
-        "", str, POOL, "Name of the InferencePool; here the name under which metrics show the pool."
+        "",
+        str,
+        POOL,
+        "Name of the InferencePool whose pods are the endpoints. With a file-discovery plugin, "
+        "only the name under which metrics show the pool.",
     )
-    pool_namespace: str = flag("", str, POOL, "Its namespace. Unset: $NAMESPACE, else default.")
+    pool_namespace: str = flag(
+        "",
+        str,
+        POOL,
+        "Its namespace. Unset: $NAMESPACE, else that of the credentials, else default.",
+    )
     pool_group: str = flag(
         "inference.networking.k8s.io",
         str,
         POOL,
-        "API group of the InferencePool.",
-        inert=_KUBERNETES,
+        "API group of the InferencePool; the older one is inference.networking.x-k8s.io.",
     )
     endpoint_selector: str = flag(
         "",
@@ -181,10 +188,12 @@ class Flags:
         POOL,
         "Label selector of model-server pods, instead of --pool-name.",
         placeholder="selector",
-        inert=_KUBERNETES,
     )
     endpoint_target_ports: tuple[int, ...] = listing(
-        port, POOL, "Ports of those pods, 1 to 8 of them.", placeholder="ports", inert=_KUBERNETES
+        port,
+        POOL,
+        "Ports of those pods, 1 to 8 of them; each is an endpoint of its own.",
+        placeholder="ports",
     )
     kubeconfig: str = flag(
         "",

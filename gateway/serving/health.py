@@ -29,11 +29,18 @@ class Readiness:
     """Whether requests are welcome: warmed up, endpoints loaded, not draining."""
 
     def __init__(
-        self, synced: Callable[[], bool], served: Callable[[], bool] = lambda: True
+        self,
+        synced: Callable[[], bool],
+        served: Callable[[], bool] = lambda: True,
+        missing: Callable[[], str] = lambda: "",
     ) -> None:
-        """``served`` says whether somebody takes connections, where that is not this process."""
+        """``served`` says whether somebody takes connections, where that is not this process.
+
+        ``missing`` says why there is no pool, and nothing where there is one.
+        """
         self._synced = synced
         self._served = served
+        self._missing = missing
         self.started = False
         """Set once the process is warm and its ports are open."""
         self.draining = False
@@ -50,6 +57,8 @@ class Readiness:
             return "starting"
         if not self._synced():
             return "no endpoints loaded yet"
+        if missing := self._missing():
+            return missing
         return "" if self._served() else "no worker is serving"
 
 
