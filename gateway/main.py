@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -38,6 +38,7 @@ from gateway.extproc.warm import warm
 from gateway.metrics import Metrics
 from gateway.plugins.load import load
 from gateway.prefix.exchange import Exchange
+from gateway.publish import Signals, publishing
 from gateway.scheduling.plugin_type import Settings as PluginSettings
 from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers, only_rsa
 from gateway.serving.discovering import WatchGauges, discovering
@@ -114,6 +115,7 @@ class Gateway:
     hosted: Hosted
     health: Health
     readiness: Readiness
+    signals: Signals
     settle: Callable[[float], None]
     """Gives back what answers that nobody follows should have given back by a time."""
 
@@ -130,6 +132,7 @@ class Gateway:
         health_port = listen(probes, "grpc-health-port", host, flags.grpc_health_port, None)
         async with (
             serving(self.admin, "metrics-port", host, flags.metrics_port, self.admin_tls) as admin,
+            publishing(flags, self.signals, self.certificate) as signals_port,
             asyncio.TaskGroup() as tasks,
         ):
             followers = [tasks.create_task(run, name=name) for name, run in self._followers()]
@@ -143,6 +146,7 @@ class Gateway:
                     "grpc_port": grpc_port,
                     "health_port": health_port,
                     "metrics_port": admin,
+                    "signals_port": signals_port,
                     "tls": flags.secure_serving,
                     "endpoints": len(self.store.state.endpoints),
                 },
@@ -271,8 +275,18 @@ def build(
             metrics.add(WatchGauges(discovery, clock))
     guard = _guard(flags)
     log.info("metrics and debug pages: %s", guard)
+    page = place.page(metrics.registry)
+    signals = Signals(
+        publisher=uuid4().hex,  # not of the seed: another run must be another publisher
+        namespace=flags.pool_namespace or environment.get("NAMESPACE", "") or "default",
+        pool=flags.pool_name or POOL_NAME,
+        started_at=0.0 if store.synced else clock.wall(),
+        state=lambda: store.state,
+        registry=page,
+        clock=clock,
+    )
     admin = admin_app(
-        registry=place.page(metrics.registry),
+        registry=page,
         why_not_ready=readiness.why_not,
         pages={
             "/configz": lambda: config_page(flags, policy),
@@ -297,6 +311,7 @@ def build(
         hosted=hosted,
         health=health,
         readiness=readiness,
+        signals=signals,
         settle=director.settle,
     )
 

@@ -110,13 +110,17 @@ def _check(flags: Flags) -> None:
         ("--config-file", flags.config_file),
         ("--kubeconfig", flags.kubeconfig),
         ("--metrics-token-file", flags.metrics_token_file),
+        ("--signals-token-file", flags.signals_token_file),
         ("--metrics-client-ca-file", flags.metrics_client_ca_file),
     ):
         if path and not Path(path).is_file():
             problems.add(name, f"{path}: no such file")
-    ports = [p for p in (flags.grpc_port, flags.grpc_health_port, flags.metrics_port) if p]
+    given_ports = (flags.grpc_port, flags.grpc_health_port, flags.metrics_port, flags.signals_port)
+    ports = [p for p in given_ports if p]
     if len(set(ports)) < len(ports):
-        problems.add("", "--grpc-port, --grpc-health-port and --metrics-port must differ")
+        problems.add(
+            "", "--grpc-port, --grpc-health-port, --metrics-port and --signals-port must differ"
+        )
     problems.raise_if_any()
 
 

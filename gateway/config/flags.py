@@ -285,6 +285,21 @@ class Flags:
         "Port of /metrics, /livez, /readyz and the debug pages.",
         placeholder="int",
     )
+    signals_port: int | None = flag(
+        None,
+        port,
+        WATCHING,
+        "Port on which metrics adapters, autoscalers and other gateways subscribe to what this "
+        "one knows of load (SignalFeed), over TLS as the ext_proc port. Unset: not served.",
+        placeholder="int",
+    )
+    signals_token_file: str = flag(
+        "",
+        str,
+        WATCHING,
+        "File with the bearer token that subscribers to --signals-port must present.",
+        placeholder="file",
+    )
     metrics_endpoint_auth: bool = switch(
         True,
         WATCHING,

@@ -21,6 +21,7 @@ from gateway.main import Place, build, settle
 from gateway.processes.channel import READY, listen, say
 from gateway.processes.child import Child
 from gateway.processes.metrics_page import merged
+from gateway.publish import publishing
 from gateway.serving.drain import StopSignals
 from gateway.serving.health import health_server
 from gateway.serving.listen import listen as open_port
@@ -83,6 +84,7 @@ async def collect(child: Child, flags: Flags) -> None:
     health_port = open_port(probes, "grpc-health-port", host, flags.grpc_health_port, None)
     async with (
         serving(gateway.admin, "metrics-port", host, flags.metrics_port, gateway.admin_tls) as port,
+        publishing(flags, gateway.signals, gateway.certificate) as signals_port,
         asyncio.TaskGroup() as tasks,
     ):
         followers = [
@@ -101,6 +103,7 @@ async def collect(child: Child, flags: Flags) -> None:
                 "address": shown(host),
                 "health_port": health_port,
                 "metrics_port": port,
+                "signals_port": signals_port,
                 "endpoints": len(store.state.endpoints),
             },
         )
