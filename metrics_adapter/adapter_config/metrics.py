@@ -62,6 +62,8 @@ class MetricEntry:
     """Work an expression out for each pod and add those up; else from what the inputs add up to."""
     scale: Annotated[float, above(0)] = 1.0
     """What is read is multiplied by it: 1000 makes milliseconds of seconds."""
+    labels: tuple[Annotated[str, NOT_EMPTY], ...] = ()
+    """Of scraped series, those to tell apart by and to select with, beside the model."""
     fold: Fold = Fold.SUM
     """Several series of one object -> one number."""
     aggregate: Fold = Fold.SUM

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Annotated, Final, TypeAlias
 
 from loadstar.config.load import NOT_EMPTY, Seconds, above, at_least, between, one_of
+from loadstar.feed.addresses import split
+from loadstar.kube.selectors import parse as parse_selector
 
 NO_WORDS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -29,13 +31,22 @@ class FeedSource:
     addresses: tuple[Annotated[str, NOT_EMPTY], ...]
     """``host:port``; a name that stands for several addresses (a headless Service) is all."""
     plaintext: bool = False
+    insecure_skip_verify: bool = False
+    """Accept any certificate, as those are that gateways make for themselves."""
     ca_file: str = ""
-    """The CA that publishers' certificates are of."""
-    fingerprints: tuple[str, ...] = ()
+    """The CA that publishers' certificates are of; empty is the system's."""
     server_name: str = ""
     """The name their certificates carry, where it is not the host's."""
     token_file: str = ""
     resolve_interval: Annotated[Seconds, above(0)] = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.addresses:
+            raise ValueError("`addresses` must not be empty")
+        if self.plaintext and (self.ca_file or self.insecure_skip_verify):
+            raise ValueError("`plaintext` goes with neither `caFile` nor `insecureSkipVerify`")
+        for address in self.addresses:
+            split(address)
 
 
 class Describes(Enum):
@@ -67,6 +78,9 @@ class PodsSource:
     describes: Describes = Describes.ITSELF
     pod_label: str = "pod"
     namespace_label: str = "namespace"
+
+    def __post_init__(self) -> None:
+        parse_selector(self.selector)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from loadstar.kube.resources import Resource
 from loadstar.kube.selectors import Selector
 from metrics_adapter.query.ask import NO_LABELS
 
@@ -32,6 +31,10 @@ class Pod:
     node: str = ""
     owners: tuple[tuple[str, str], ...] = ()
     """Resource and name of what it is a part of: ``deployments.apps``, ``vllm``."""
+    address: str = ""
+    """Empty until it has one."""
+    metrics_port: int = 0
+    """As it says itself; 0 is nothing said."""
 
     @property
     def key(self) -> Key:
@@ -121,8 +124,3 @@ class Inventory:
 
 
 NOBODY_KNOWS = Inventory()
-
-
-def resource_words(resource: Resource) -> str:
-    """As messages call it: ``pods``, ``deployments.apps``."""
-    return str(resource) or "external metrics"

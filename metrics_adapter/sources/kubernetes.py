@@ -26,6 +26,7 @@ SETTLE_SECONDS: Final = 0.2
 """Changes come in bursts; the inventory of 5,000 pods takes 20 ms to put together."""
 _FINISHED: Final = frozenset({"Failed", "Succeeded"})
 _TEMPLATE_HASH: Final = "pod-template-hash"
+_PORT_ANNOTATION: Final = "prometheus.io/port"
 _SET_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
 
 
@@ -84,6 +85,8 @@ def pod(document: Document) -> Pod | None:
         created_at=_time(metadata.get("creationTimestamp")),
         node=sys.intern(str(document.get("spec", {}).get("nodeName") or "")),
         owners=_owners(metadata.get("ownerReferences") or (), labels),
+        address=str(document.get("status", {}).get("podIP") or ""),
+        metrics_port=_port((metadata.get("annotations") or {}).get(_PORT_ANNOTATION)),
     )
 
 
@@ -136,6 +139,13 @@ def _labels(written: Mapping[str, Any] | None) -> Mapping[str, str]:
     return MappingProxyType(
         {sys.intern(str(k)): sys.intern(str(v)) for k, v in (written or {}).items()}
     )
+
+
+def _port(text: object) -> int:
+    """What is no port is nothing said."""
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit()) or len(text) > 5:
+        return 0
+    return int(text) if int(text) < 65536 else 0
 
 
 def _time(text: object) -> float:

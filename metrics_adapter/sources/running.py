@@ -12,14 +12,21 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from loadstar.clock import Clock
+from loadstar.config.errors import ConfigError
 from loadstar.kube.client import Follows
 from metrics_adapter.adapter_config import (
     AdapterConfig,
     AnySource,
+    FeedSource,
     FileSource,
+    PodsSource,
+    PrometheusSource,
 )
+from metrics_adapter.sources.feed import Feed
 from metrics_adapter.sources.file import FileRows
 from metrics_adapter.sources.kubernetes import Objects
+from metrics_adapter.sources.pages import Pages
+from metrics_adapter.sources.promql import Promql
 from metrics_adapter.sources.source import Source
 from metrics_adapter.store import Store
 
@@ -29,15 +36,28 @@ AGAIN_SECONDS: Final = 5.0
 """Before a source that failed in a way it did not know is started again."""
 
 
-def build(config: AdapterConfig, client: Follows | None, clock: Clock) -> list[Source]:
+def build(config: AdapterConfig, clock: Clock, rng: random.Random) -> list[Source]:
     """One for each entry of ``sources``, in its order. Raises ConfigError."""
-    return [_source(entry, client, clock) for entry in config.sources]
+    return [_source(entry, clock, rng) for entry in config.sources]
 
 
-def _source(entry: AnySource, client: Follows | None, clock: Clock) -> Source:
-    if isinstance(entry, FileSource):
-        return FileRows(entry, clock)
-    raise NotImplementedError
+def _source(entry: AnySource, clock: Clock, rng: random.Random) -> Source:
+    try:
+        return _made(entry, clock, rng)
+    except ValueError as error:
+        raise ConfigError.of("sources", f"{entry.type}: {error}") from error
+
+
+def _made(entry: AnySource, clock: Clock, rng: random.Random) -> Source:
+    match entry:
+        case FileSource():
+            return FileRows(entry, clock)
+        case FeedSource():
+            return Feed(entry, clock, random.Random(rng.random()))
+        case PodsSource():
+            return Pages(entry, clock)
+        case PrometheusSource():
+            return Promql(entry, clock)
 
 
 class Sources:
@@ -53,8 +73,8 @@ class Sources:
     ) -> None:
         """Without a ``client`` nothing is known of objects. Raises ConfigError."""
         self._store = store
-        self._client = client
         self._clock = clock
+        self._rng = rng
         self.objects = None if client is None else Objects(client, clock, rng)
         self._wanted = self._built(config, [])
         self._changed = asyncio.Event()
@@ -108,5 +128,5 @@ class Sources:
             same = next((pair for pair in left if pair[0] == entry), None)
             if same is not None:
                 left.remove(same)
-            built.append(same or (entry, _source(entry, self._client, self._clock)))
+            built.append(same or (entry, _source(entry, self._clock, self._rng)))
         return built
