@@ -14,6 +14,7 @@ are imported only when there is something to check; one whose service is not the
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from loadstar.config.document import Value
-from loadstar.config.errors import ConfigError, Problem, Remark, did_you_mean
+from loadstar.config.errors import ConfigError, Problem, Remark
 from loadstar.config.wrapping import TEXT_ENDINGS, Document, Found, documents
 
 USAGE = """\
@@ -32,6 +33,8 @@ Says whether configurations are right: EndpointPickerConfigs, endpoints files an
 the other services, as files of one or more documents, or inside ConfigMaps and Lists. Of a DIR,
 every .yaml, .yml and .json below it. Exit code 0: all right, 1: something is to be mended.
 """
+TYPING_ERROR = 0.85
+"""How alike two kinds are if one is the other mistyped; NetworkPolicy is no AutoscalerPolicy."""
 CHECKERS = ("gateway.check", "metrics_adapter.check", "autoscaler.check")
 
 
@@ -133,9 +136,10 @@ def _inner(
             return checker.check(value, place)
     kinds = [kind for checker in checkers for kind in checker.KINDS]
     kind = value.get("kind")
-    guess = did_you_mean(kind, kinds) if isinstance(kind, str) else ""
-    if guess:
-        return [Problem(f"{place}.kind".lstrip("."), f'unknown kind "{kind}"{guess}')]
+    close = difflib.get_close_matches(str(kind)[:200], kinds, n=1, cutoff=TYPING_ERROR)
+    if close:
+        message = f'unknown kind "{kind}", did you mean {close[0]}?'
+        return [Problem("kind", message).within(place)]
     if kind is None and named and not wrapped:
         return [Problem(place, f"it says no kind; known here are {', '.join(kinds)}")]
     return None

@@ -20,6 +20,7 @@ dataLayer: {discovery: {pluginRef: file-discovery}}
 """
 GOOD = "kind: EndpointPickerConfig\nplugins: [{type: queue-scorer}]\n"
 BAD = "kind: EndpointPickerConfig\nplugins: [{type: queue-scorrer}]\n"
+KNOWN = ", ".join(kind for checker in available() for kind in checker.KINDS)
 WRONG = 'unknown plugin type "queue-scorrer", did you mean queue-scorer?'
 
 
@@ -95,7 +96,7 @@ def test_a_file_that_is_not_there_is_an_error(
         pytest.param(
             "a: 1",
             1,
-            ["it says no kind; known here are EndpointPickerConfig"],
+            [f"it says no kind; known here are {KNOWN}"],
             id="a mapping of no kind",
         ),
         pytest.param(
@@ -111,6 +112,12 @@ def test_a_file_that_is_not_there_is_an_error(
             0,
             ["not checked: nothing in it is known here"],
             id="somebody else's",
+        ),
+        pytest.param(
+            "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy}",
+            0,
+            ["not checked: nothing in it is known here"],
+            id="somebody else's, a little like one of ours",
         ),
         pytest.param(
             "a: b: c",

@@ -1,0 +1,90 @@
+"""Renders the trees that are shipped: kustomize overlays, and the chart with sets of values."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from tests.manifests.tools import HELM, KUSTOMIZE, command
+
+Object: TypeAlias = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests"
+CHART = MANIFESTS / "chart"
+RENDER_SECONDS = 60
+
+OVERLAYS = ("kind", "gke-standard", "gke-autopilot")
+CHART_VALUES: dict[str, dict[str, Any]] = {
+    "chart-standalone": {},
+    "chart-gateway-api": {"mode": "gateway-api"},
+    "chart-gke": {
+        "mode": "gateway-api",
+        "provider": "gke",
+        "tls": {"secretName": "gateway-tls"},
+        "metrics": {"tokenSecret": "gateway-metrics"},
+        "autoscaling": {"enabled": False},
+        "pool": {"targetPorts": [8000, 8001]},
+    },
+}
+TREES = (*OVERLAYS, *CHART_VALUES)
+
+
+class Refused(Exception):
+    """The tool did not render it; the text is what it said."""
+
+
+def kustomized(folder: str) -> str:
+    """``kustomize build manifests/FOLDER``."""
+    return _run(command(KUSTOMIZE), "build", str(MANIFESTS / folder))
+
+
+def charted(values: dict[str, Any], scratch: Path) -> str:
+    """``helm template`` with ``values``, as release ``gw`` in ``inference``. Raises Refused."""
+    file = scratch / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    arguments = ("template", "gw", str(CHART), "--namespace", "inference", "--values", str(file))
+    return _run(command(HELM), *arguments, home=scratch)
+
+
+def tree(name: str, scratch: Path) -> str:
+    """One of ``TREES``, rendered."""
+    if name in CHART_VALUES:
+        return charted(CHART_VALUES[name], scratch)
+    return kustomized(f"overlays/{name}")
+
+
+def objects(text: str) -> list[Object]:
+    """The objects of a rendered tree."""
+    return [each for each in yaml.safe_load_all(text) if each is not None]
+
+
+def one(found: list[Object], kind: str, name: str | None = None) -> Object:
+    """The one object of its kind (and name)."""
+    (only,) = [
+        each for each in found if each["kind"] == kind and name in (None, each["metadata"]["name"])
+    ]
+    return only
+
+
+def containers(pod: Object) -> dict[str, Object]:
+    """The containers of a pod's spec by name, sidecars included."""
+    return {each["name"]: each for each in (*pod.get("initContainers", ()), *pod["containers"])}
+
+
+def _run(program: Path, *arguments: str, home: Path | None = None) -> str:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home or "/nonexistent")}
+    done = subprocess.run(
+        [program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=RENDER_SECONDS,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        raise Refused(done.stderr)
+    return done.stdout
