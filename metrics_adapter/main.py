@@ -14,6 +14,7 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from loadstar import tls
@@ -252,7 +253,7 @@ def build(
             "" if managed.ready.is_set() else "no certificate that the API server would accept yet"
         )
     rim = Rim(
-        documents=Documents(store.view, _served(flags), metrics.registry),
+        documents=Documents(store.view, _served(flags), metrics.registry, version("loadstar")),
         gate=gate,
         health=health,
         connections=connections,

@@ -20,8 +20,12 @@ REVIEW_SECONDS = (0.25, 0.5, 0.7, 1.0, 1.5, 3.0, 5.0, 10.0)
 FRESHNESS_SECONDS = tuple(1.364**n for n in range(20))
 """1 to 364 seconds."""
 VERBS = frozenset(
-    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "head", "post", "put", "options"]
+    {
+        *("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"),
+        *("head", "post", "put", "options"),
+    }
 )
+"""Others are whatever word a caller wrote first in a request."""
 MAX_RESOURCES = 300
 """Metric names are chosen by configuration, but asked for by anybody."""
 

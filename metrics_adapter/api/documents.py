@@ -9,7 +9,6 @@ import asyncio
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -44,11 +43,17 @@ class Documents:
     """``get`` is the one way in; ``served`` says which APIs are switched on."""
 
     def __init__(
-        self, view: Callable[[], View], served: Served, registry: CollectorRegistry
+        self,
+        view: Callable[[], View],
+        served: Served,
+        registry: CollectorRegistry,
+        release: str,
     ) -> None:
+        """``release`` is this distribution's version."""
         self.served = served
         self._view = view
         self._registry = registry
+        self._version = _version(release)
         self._made: dict[tuple[Route, str | None, bool], tuple[View | None, Answer]] = {}
         """Discovery and OpenAPI as last made, and of which view: asked for all the time."""
 
@@ -63,7 +68,7 @@ class Documents:
         if found.kind is Kind.VALUES:
             return self._values(asked, wanted, wall)
         if found.kind is Kind.VERSION:
-            return Answer(200, dump(_version(), indent=wanted.indent))
+            return Answer(200, dump(self._version, indent=wanted.indent))
         return self._described(found, wanted)
 
     def _values(self, asked: Target, wanted: Wanted, wall: float) -> Answer:
@@ -123,12 +128,12 @@ class Documents:
         return Answer(200, encode(self._registry), content_type)
 
 
-def _version() -> dict[str, str]:
+def _version(release: str) -> dict[str, str]:
     major, minor = KUBERNETES_VERSION
     return {
         "major": str(major),
         "minor": str(minor),
-        "gitVersion": f"v{major}.{minor}.0+loadstar.{version('loadstar')}",
+        "gitVersion": f"v{major}.{minor}.0+loadstar.{release}",
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "",

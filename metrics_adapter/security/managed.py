@@ -26,6 +26,8 @@ TICK_SECONDS = 15.0
 """Between two looks at the Secret and the APIServices."""
 TICK_SHARE = 0.01
 """Of a CA's life, where that is less."""
+SOON_SECONDS = 1.0
+"""While an APIService is not there yet: once it is, a cluster waits for us."""
 RETRY_SECONDS = 1.0
 CONFLICTS = 5
 
@@ -79,6 +81,7 @@ class Managed:
         self._serve = serve
         self._signed_by = b""
         self._renew_at = 0.0
+        self._missing = False
         self._published = b""
         """The bundle that the APIServices were last seen to have."""
         self.ready = asyncio.Event()
@@ -86,13 +89,13 @@ class Managed:
 
     async def run(self) -> None:
         """Look, decide, write; until cancelled."""
-        tick = min(TICK_SECONDS, TICK_SHARE * self._authority_seconds)
+        usual = min(TICK_SECONDS, TICK_SHARE * self._authority_seconds)
         said = ""
         while True:
             try:
                 await self.step()
                 said = ""
-                await asyncio.sleep(tick)
+                await asyncio.sleep(min(usual, SOON_SECONDS) if self._missing else usual)
             except (ApiError, ValueError) as error:
                 if str(error) != said:
                     said = str(error)
@@ -148,11 +151,13 @@ class Managed:
 
     async def _publish(self, bundle: bytes) -> None:
         wanted = base64.b64encode(bundle).decode()
+        self._missing = False
         for name in self._names.api_services:
             try:
                 found = await self._kube.get(API_SERVICES, name)
             except NotFound:
-                continue  # not registered: nobody comes through it
+                self._missing = True  # nobody comes through it
+                continue
             spec = found.get("spec") or {}
             service = spec.get("service") or {}
             if (service.get("namespace"), service.get("name")) != self._names.service:
