@@ -94,10 +94,9 @@ class Objects:
         self, api_version: str, kind: str, namespace: str | None = None, selector: str = ""
     ) -> list[Object]:
         path = self._path(api_version, kind, namespace)
-        items: list[Object] = self.api.request("GET", path, query={"labelSelector": selector})[
-            "items"
-        ]
-        return items
+        answer = self.api.request("GET", path, query={"labelSelector": selector})
+        # The server says of a list's items neither; with them, an item can be patched or deleted.
+        return [{"apiVersion": api_version, "kind": kind, **each} for each in answer["items"]]
 
     def patch(self, target: Object, change: object, *, subresource: str = "") -> Object:
         """JSON merge patch of an object (or of what names one): None removes a field."""

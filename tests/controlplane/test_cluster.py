@@ -146,7 +146,8 @@ def test_a_pod_is_played_ready_then_not_then_gone(
     pod = objects.patch_pod_status(pod, ready=False)
     assert {c["type"]: c["status"] for c in pod["status"]["conditions"]}["Ready"] == "False"
     assert pod["status"]["podIP"] == "127.0.0.1"
-    objects.delete(pod, wait=True)
+    (listed,) = objects.list("v1", "Pod", kube_namespace, "app=m")
+    objects.delete(listed, wait=True)
     assert objects.list("v1", "Pod", kube_namespace) == []
 
 

@@ -19,6 +19,7 @@ GATEWAY_LABELS = {
 POOL_GROUP = "inference.networking.k8s.io"
 ROUTE_GROUP = "gateway.networking.k8s.io"
 PICKER_PORT = 9002
+PICKER_ACCOUNT = "picker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,34 @@ def pool(one: Pool) -> list[Object]:
                 "host": f"{one.picker}.{NAMESPACE}.svc.cluster.local",
                 "trafficPolicy": {"tls": {"mode": "SIMPLE", "insecureSkipVerify": True}},
             },
+        },
+    ]
+
+
+def picker_rights() -> list[Object]:
+    """What the pickers' service account may do: read its pool, its pods and what they are for."""
+    group = "rbac.authorization.k8s.io"
+    account = {"kind": "ServiceAccount", "name": PICKER_ACCOUNT, "namespace": NAMESPACE}
+    read = ["get", "list", "watch"]
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": read},
+        {"apiGroups": [POOL_GROUP], "resources": ["inferencepools"], "verbs": read},
+        {
+            "apiGroups": ["inference.networking.x-k8s.io", "llm-d.ai"],
+            "resources": ["inferenceobjectives", "inferencemodelrewrites"],
+            "verbs": read,
+        },
+    ]
+    role = {"apiGroup": group, "kind": "Role", "name": PICKER_ACCOUNT}
+    named = _named(PICKER_ACCOUNT)
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": named, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": named,
+            "roleRef": role,
+            "subjects": [account],
         },
     ]
 

@@ -16,7 +16,6 @@ import urllib3
 import yaml
 
 from load_tests.envoy import envoy_path
-from load_tests.fleet import picker_config
 from tests.controlplane.api import Object
 from tests.controlplane.build import binaries
 from tests.controlplane.cluster import ControlPlane
@@ -65,6 +64,12 @@ class Site:
         process.start()
         return process
 
+    def run_pod(self, name: str, ip: str, labels: Mapping[str, str]) -> Object:
+        """Kubernetes' view of a process of ours."""
+        return self.plane.objects.ready_pod(
+            name, ip=ip, namespace=NAMESPACE, labels=labels, spec={"nodeName": NODE}
+        )
+
     def start_picker(self, pool: Pool) -> None:
         """Start it (again); returns once it is ready to pick."""
         process = self.processes.get(pool.picker)
@@ -99,18 +104,10 @@ class Site:
         return sum(stats.values())
 
     def _picker_command(self, pool: Pool) -> list[str | Path]:
-        config = self.folder / f"{pool.picker}.yaml"
-        endpoints = self.folder / f"{pool.picker}-endpoints.yaml"
-        listed = [
-            {"name": f"{ip}-{port}", "address": ip, "port": str(port)}
-            for ip in pool.pod_ips
-            for port in pool.ports
-        ]
-        endpoints.write_text(yaml.safe_dump({"endpoints": listed}))
-        base = yaml.safe_load(PICKER_CONFIG.read_text())
-        config.write_text(yaml.safe_dump(picker_config(base, endpoints)))
+        account = self.plane.service_account_kubeconfig(NAMESPACE, gateway_api.PICKER_ACCOUNT)
         return [
-            *(sys.executable, "-m", "gateway", "--config-file", config),
+            *(sys.executable, "-m", "gateway", "--config-file", PICKER_CONFIG),
+            *("--pool-name", pool.name, "--pool-namespace", NAMESPACE, "--kubeconfig", account),
             *("--bind-address", pool.picker_ip),
             *("--grpc-port", str(gateway_api.PICKER_PORT), "--metrics-port", str(METRICS_PORT)),
             *("--drain-timeout", "1s", "--workers=1"),
@@ -142,10 +139,10 @@ def site(folder: Path) -> Iterator[Site]:
         command = istio.command(istio_folder, plane.kubeconfig, folder)
         istiod = running.start("istiod", command, **istio.ENVIRONMENT)
         _start_model_servers(running)
+        _apply(running)
         for pool in POOLS:
             running.start_picker(pool)
         running.wait_answers(istiod, istio.READY_URL, READY_SECONDS)
-        _apply(running)
         _start_envoy(running)
         yield running
 
@@ -175,20 +172,15 @@ def _start_model_servers(running: Site) -> None:
             name = f"{pool.name}-{number}"
             url = f"http://{ip}:{pool.ports[-1]}/health"
             running.wait_answers(running.processes[name], url, READY_SECONDS)
-            _running_pod(running, name, ip, pool.labels)
-
-
-def _running_pod(running: Site, name: str, ip: str, labels: Mapping[str, str]) -> None:
-    running.plane.objects.ready_pod(
-        name, ip=ip, namespace=NAMESPACE, labels=labels, spec={"nodeName": NODE}
-    )
+            running.run_pod(name, ip, pool.labels)
 
 
 def _apply(running: Site) -> None:
     objects = running.plane.objects
-    _running_pod(running, "gw-istio-0", GATEWAY_IP, GATEWAY_LABELS)
+    objects.apply(gateway_api.picker_rights())
+    running.run_pod("gw-istio-0", GATEWAY_IP, GATEWAY_LABELS)
     for pool in POOLS:
-        _running_pod(running, pool.picker, pool.picker_ip, {"app": pool.picker})
+        running.run_pod(pool.picker, pool.picker_ip, {"app": pool.picker})
         objects.apply(gateway_api.pool(pool))
         objects.apply(gateway_api.route(pool.name, pool.hostname, [(pool, 1)]))
     objects.apply(gateway_api.route("split", SPLIT_HOSTNAME, SPLIT))

@@ -153,6 +153,24 @@ def test_the_picker_is_asked_over_tls(gateway_site: Site, primary: Client) -> No
     assert [count > 0 for count in stats.values()] == [True]
 
 
+def test_a_pod_that_is_deleted_gets_no_more_traffic_and_its_replacement_does(
+    gateway_site: Site, secondary: Client
+) -> None:
+    """The same address under a new name: Istio and the picker both learn it from Kubernetes."""
+    objects = gateway_site.plane.objects
+    (pod,) = objects.list("v1", "Pod", NAMESPACE, f"app={SECONDARY.name}")[1:]
+    objects.delete(pod, grace_s=0)
+    wait_until(
+        lambda: secondary.ask([B_B]).status == 429,
+        within_s=SETTLE_SECONDS,
+        what="the picker knows that the pod is gone",
+    )
+    assert servers(secondary.ask_many(20, [A_B, B_B])) == {A_B: 20}
+    ip = SECONDARY.pod_ips[1]
+    gateway_site.run_pod(f"{SECONDARY.name}-replacement", ip, SECONDARY.labels)
+    _wait_followed(secondary, B_B)
+
+
 @contextmanager
 def picker_killed(gateway_site: Site, pool: Pool) -> Iterator[None]:
     gateway_site.picker(pool).stop(grace_s=0)
