@@ -28,6 +28,9 @@ class Conformal:
         self._sorted: list[float] = []
         self._queue: deque[float] = deque()
 
+    def __len__(self) -> int:
+        return len(self._queue)
+
     def upper(self, expected: float, scale: float) -> float:
         """The bound over ``expected``, never below nothing."""
         count = len(self._sorted)

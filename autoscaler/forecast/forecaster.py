@@ -37,6 +37,8 @@ class _Said:
     scales: list[tuple[float, float]]
     uppers: list[float]
     mixed: float
+    mixed_scale: float
+    upper: float
     size: float
 
 
@@ -55,6 +57,8 @@ class Forecaster:
         )
         self._bounds = [(Conformal(miss_rate), Conformal(miss_rate)) for _ in self._experts]
         self._mix = Mix(2 * len(self._experts), miss_rate)
+        # A mean of bounds covers more than each of them: the mix needs its own correction.
+        self._last_word = Conformal(miss_rate)
         self._said: deque[_Said | None] = deque(maxlen=horizon + 1)
         self._covered: float | None = None
         self.latest: Forecast | None = None
@@ -95,14 +99,16 @@ class Forecaster:
             uppers += [b.upper(value, s) for b, s in zip(bounds, pair, strict=True)]
         weights = self._mix.weights()
         mixed = sum(w * u for w, u in zip(weights, uppers, strict=True))
-        self._said.append(_Said(expected, scales, uppers, mixed, day))
+        scale = max(mixed, LEAST) * stretch
+        upper = self._last_word.upper(mixed, scale) if len(self._last_word) else mixed
+        self._said.append(_Said(expected, scales, uppers, mixed, scale, upper, day))
         names = [expert.name for expert in self._experts]
         shares = {n: weights[2 * i] + weights[2 * i + 1] for i, n in enumerate(names)}
         return Forecast(
             horizon_minutes=self.horizon,
             expected=sum(shares[n] * value for n, value in zip(names, expected, strict=True)),
             highest_expected=max(expected),
-            upper=mixed,
+            upper=upper,
             coverage=self._covered,
             skill=1.0 - self._loss / self._last_value_loss if self._last_value_loss > 0 else None,
             weights=shares,
@@ -122,12 +128,13 @@ class Forecaster:
                 upper = said.uppers[2 * i + copy]
                 bound.learn(actual, said.expected[i], said.scales[i][copy], upper)
         self._mix.learn(actual, said.uppers, said.size)
-        held = 1.0 if actual <= said.mixed else 0.0
+        self._last_word.learn(actual, said.mixed, said.mixed_scale, said.upper)
+        held = 1.0 if actual <= said.upper else 0.0
         self._count += 1
         gain = max(_MEMORY, 1.0 / self._count)
         self._covered = held if self._covered is None else self._covered
         self._covered += gain * (held - self._covered)
-        loss = pinball(actual, said.mixed, self._miss_rate)
+        loss = pinball(actual, said.upper, self._miss_rate)
         baseline = pinball(actual, said.uppers[_LAST_VALUE], self._miss_rate)
         self._loss += gain * (loss - self._loss)
         self._last_value_loss += gain * (baseline - self._last_value_loss)

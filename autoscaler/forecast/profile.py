@@ -34,8 +34,8 @@ class DayProfile:
         if self._count:
             mean = self._sum / self._count
             index = series.minute % DAY // _BIN
-            before = self._bins[index]
-            if np.isnan(before):
+            before = float(self._bins[index])
+            if before != before:
                 self._bins[index] = mean
             else:
                 ratio = min(max(mean / max(before, LEAST), 0.2), 5.0)
@@ -45,8 +45,10 @@ class DayProfile:
 
     def expect(self, series: MinuteSeries, horizon: int) -> float:
         first, last = series.minute + 1, series.minute + horizon
-        bins = [self._bins[b % (DAY // _BIN)] for b in range(first // _BIN, last // _BIN + 1)]
+        bins = [
+            float(self._bins[b % (DAY // _BIN)]) for b in range(first // _BIN, last // _BIN + 1)
+        ]
         known = [value for value in bins if value == value]
         if len(known) < len(bins):
             return series.mean(RECENT_MINUTES)
-        return float(max(known)) * self._level
+        return max(known) * self._level

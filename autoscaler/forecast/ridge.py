@@ -17,6 +17,8 @@ from autoscaler.forecast.series import DAY, Floats, MinuteSeries
 
 _FADE: Final = 0.5 ** (1.0 / (5 * DAY))
 _SHRINK: Final = 3e-3
+_YOUNG_ROWS: Final = 20_000
+"""A fit to one day believes in that day: shrink more until about two weeks have been seen."""
 _REFIT_MINUTES: Final = 60
 _LEAST_ROWS: Final = 180
 _MOST: Final = 1.5
@@ -60,7 +62,7 @@ class Moments:
         steady = scales < 1e-6  # a feature that never moved explains nothing
         scales[steady] = 1.0
         standard = covariance / np.outer(scales, scales)
-        standard[np.diag_indices(WIDTH)] += _SHRINK
+        standard[np.diag_indices(WIDTH)] += _SHRINK * (1.0 + _YOUNG_ROWS / self.count)
         moved = (self._products / self._weight - means * target) / scales
         moved[steady] = 0.0
         return means, np.linalg.solve(standard, moved) / scales, target

@@ -124,3 +124,10 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(policy_schema(), indent=2) + "\n")

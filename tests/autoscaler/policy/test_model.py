@@ -1,0 +1,129 @@
+"""The policy document: what is taken, what is refused, and with which words."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoscaler.policy.model import Mode, Policy, ServiceClass, load_policy
+from autoscaler.policy.pools import PoolMode
+from loadstar.config.errors import ConfigError
+
+SMALLEST = """
+models: [{name: chat}]
+pools: [{name: a100}]
+"""
+
+
+def refusals(text: str, place: str = "") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_policy(text, place)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_smallest_policy_only_advises() -> None:
+    """Nothing is resized until somebody has read what would be."""
+    policy = load_policy(SMALLEST)
+    (model,), (pool,) = policy.models, policy.pools
+    assert policy.mode is Mode.ADVISORY
+    assert pool.mode is PoolMode.OBSERVE
+    assert (model.min_replicas, model.max_replicas) == (1, 64)
+    assert model.slo_ttft_p95_s == 2.0
+    assert model.scale_down.window_s == 900.0
+
+
+def test_units_become_numbers_at_the_edge() -> None:
+    policy = load_policy(
+        """
+        apiVersion: loadstar.dev/v1alpha1
+        kind: AutoscalerPolicy
+        budgetPerHour: 120
+        period: 30s
+        models:
+          - name: chat
+            sloTtftP95: 500ms
+            class: batch
+            missRate: 10%
+            scaleDown: {window: 20m, perMinute: 10%}
+        pools:
+          - {name: v5e, kind: tpu, replicasPerUnit: 4, nodesPerUnit: 4, leadTime: {node: 10m}}
+        """
+    )
+    model, pool = policy.models[0], policy.pools[0]
+    assert policy.period_s == 30.0
+    assert model.slo_ttft_p95_s == 0.5
+    assert model.service_class is ServiceClass.BATCH
+    assert model.miss_rate == pytest.approx(0.1)
+    assert (model.scale_down.window_s, model.scale_down.per_minute) == (1200.0, 0.1)
+    assert pool.lead_time.total_s() == 600.0 + 150.0
+
+
+def test_a_model_without_variants_runs_on_every_pool() -> None:
+    policy = load_policy("{models: [{name: m}], pools: [{name: a}, {name: b}]}")
+    assert [pool.name for _, pool in policy.variants(policy.models[0])] == ["a", "b"]
+
+
+def test_all_problems_are_told_at_once_and_where() -> None:
+    assert refusals(
+        """
+        models:
+          - {name: chat, minReplicas: 0}
+          - {name: chat, variants: [{pool: a10}, {pool: a100}]}
+        pools: [{name: a100, minUnit: 3}]
+        """,
+        "autoscaler.yaml",
+    ) == [
+        "autoscaler.yaml.models[0]: minReplicas 0 needs scaleToZero: {enabled: true}",
+        "autoscaler.yaml.pools[0].minUnit: unknown key, did you mean minUnits?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(
+            "{models: [{name: m}, {name: m}], pools: [{name: p}]}",
+            'models[1].name: "m" is there twice',
+            id="two models of a name",
+        ),
+        pytest.param(
+            "{models: [{name: m, variants: [{pool: a10}]}], pools: [{name: a100}]}",
+            'models[0].variants[0].pool: no pool "a10", did you mean a100?',
+            id="a pool that is not there",
+        ),
+        pytest.param(
+            "{models: [{name: m, minReplicas: 9}], pools: [{name: p, maxUnits: 4}]}",
+            "models[0].minReplicas: 9 is more than the 4 that its pools can hold",
+            id="a floor that cannot be held",
+        ),
+        pytest.param(
+            "{models: [{name: m}], pools: [{name: p, minUnits: 4, pricePerUnitHour: 3}], "
+            "budgetPerHour: 10}",
+            "budgetPerHour: 10 is less than the pools' minUnits cost, 12",
+            id="a budget below the floor",
+        ),
+        pytest.param(
+            "{models: [{name: m}], pools: [{name: p, spot: true, reservation: r}]}",
+            "pools[0]: spot capacity cannot come from a reservation; remove one of the two",
+            id="spot from a reservation",
+        ),
+        pytest.param(
+            "{models: [{name: m, sloTtftP95: 2}], pools: [{name: p}]}",
+            "models[0].sloTtftP95: must be text with a unit, not 2",
+            id="a duration without its unit",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_mend(text: str, words: str) -> None:
+    assert words in refusals(text)[0]
+
+
+def test_a_header_of_another_kind_is_refused() -> None:
+    assert refusals("{kind: Deployment, models: [{name: m}], pools: [{name: p}]}") == [
+        "kind: must be AutoscalerPolicy"
+    ]
+
+
+def test_a_missing_model_is_a_key_error() -> None:
+    policy: Policy = load_policy(SMALLEST)
+    with pytest.raises(KeyError):
+        policy.model("code")
