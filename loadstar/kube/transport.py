@@ -24,6 +24,8 @@ from loadstar.kube.errors import ApiError, Unauthorized, Unreachable, from_statu
 
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 30.0
+CLOSING_SECONDS = 0.01
+"""For connections that were dropped to be gone from the loop before it may end."""
 MAX_ANSWER_BYTES = 64 << 20
 """Of one answer that is read whole; a page of a list is far below."""
 MAX_ERROR_BYTES = 64 << 10
@@ -66,6 +68,7 @@ class Transport:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+            await asyncio.sleep(CLOSING_SECONDS)
 
     async def connection(self) -> Connection:
         """Where to and as whom, read again when old. Raises ConfigError if it never was good."""
@@ -113,8 +116,10 @@ class Transport:
                 async with self._reading:
                     await self._read()
                 answer = await self._send(method, path, params, timeout, body, content_type)
-            async with answer:
+            try:
                 yield answer
+            finally:
+                _let_go(answer)
         except TimeoutError as error:
             raise Unreachable(f"{method} {path}: no answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -167,6 +172,17 @@ class Transport:
                 raise
             log.error("credentials as they were: %s", error)
         self._read_at = self._clock.now()
+
+
+def _let_go(answer: aiohttp.ClientResponse) -> None:
+    """Give the connection back; one that is in the midst of an answer is dropped at once.
+
+    Closing it in TLS's polite way would wait for a server that may have stopped listening.
+    """
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    answer.release()
 
 
 async def read_bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
