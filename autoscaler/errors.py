@@ -64,3 +64,7 @@ class Advisory(NotWritten):
 
 class NotLeader(NotWritten):
     """The lease is not ours any more, by our own clock."""
+
+
+class TooManyWrites(NotWritten):
+    """The policy's bound on writes an hour is reached."""

@@ -6,16 +6,22 @@ process. The gate remembers what it kept back, so that advisory mode can show it
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from autoscaler.errors import Advisory, NotLeader
+from autoscaler.errors import Advisory, NotLeader, TooManyWrites
 from autoscaler.policy.model import Mode
 
-WRITE_S = 10.0
-"""A write takes no longer than this; with less of the lease left, none is begun."""
+WRITE_S = 4.0
+"""With less of the lease left, no write is begun. Together with the time that another waits beyond
+our own deadline (5 s) it is more than the longest write (8 s) takes."""
+LONGEST_WRITE_S = 8.0
 REMEMBERED = 256
+HOUR_S = 3_600.0
+MOST_AN_HOUR = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +37,22 @@ class Call:
 class Gate:
     """``leads(seconds)`` says whether the lease is ours for so long yet, by our own clock."""
 
-    def __init__(self, *, mode: Callable[[], Mode], leads: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        mode: Callable[[], Mode],
+        leads: Callable[[float], bool],
+        per_hour: Callable[[], int] = lambda: MOST_AN_HOUR,
+        now: Callable[[], float] = lambda: 0.0,
+        sent: Callable[[Call], None] = lambda _call: None,
+    ) -> None:
+        """``sent`` is told of each call that passes, before it is made."""
         self._mode = mode
         self._leads = leads
+        self._per_hour = per_hour
+        self._now = now
+        self._sent = sent
+        self._passed: deque[float] = deque(maxlen=MOST_AN_HOUR)
         self.kept_back: deque[tuple[Call, str]] = deque(maxlen=REMEMBERED)
 
     def check(self, call: Call) -> None:
@@ -45,3 +64,18 @@ class Gate:
         if not self._leads(WRITE_S):
             self.kept_back.append((call, "not leader"))
             raise NotLeader(f"not the leader: {call.method} {call.target} is not written")
+        now_s, most = self._now(), min(self._per_hour(), MOST_AN_HOUR)
+        while self._passed and now_s - self._passed[0] >= HOUR_S:
+            self._passed.popleft()
+        if len(self._passed) >= most and now_s > 0.0:
+            self.kept_back.append((call, "too many writes"))
+            raise TooManyWrites(f"{most} writes in the last hour: {call.method} waits")
+        self._passed.append(now_s)
+        self._sent(call)
+
+    @asynccontextmanager
+    async def writing(self, call: Call) -> AsyncIterator[None]:
+        """Make ``call`` inside. Raises NotWritten before it, TimeoutError if it takes too long."""
+        self.check(call)
+        async with asyncio.timeout(LONGEST_WRITE_S):
+            yield

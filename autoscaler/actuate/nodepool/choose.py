@@ -45,7 +45,7 @@ def choose(
         return Stay(Why.GONE)
     if now_s < state.held_until_s:
         return Stay(Why.FOREIGN)
-    if mode is PoolMode.SET_SIZE:
+    if mode in (PoolMode.SET_SIZE, PoolMode.LOCAL):
         step = _size(state, reading, units, shape, now_s)
     elif mode is PoolMode.FLOOR:
         step = _floor(state, reading, units, shape, now_s)

@@ -27,7 +27,7 @@ from autoscaler.actuate.nodepool.state import (
     Step,
     Write,
 )
-from autoscaler.errors import ProviderError
+from autoscaler.errors import ProviderError, Unavailable
 from autoscaler.policy.pools import PoolPolicy
 
 
@@ -85,11 +85,14 @@ class PoolDriver:
         if isinstance(step, Stay):
             return Tick(step=step, reading=reading, happened=happened)
         call = _call(self.policy, step)
-        self._gate.check(call)
         refusal = ""
         outcome: Outcome
         try:
-            outcome = await self._api.write(step)
+            async with self._gate.writing(call):
+                outcome = await self._api.write(step)
+        except TimeoutError:
+            outcome = Unavailable(f"{call.method}: no answer in time")
+            refusal = str(outcome)
         except ProviderError as error:
             outcome, refusal = error, f"{type(error).__name__}: {error}"
         self.state, more = answered(

@@ -163,12 +163,10 @@ class RoomDriver:
         written: list[str] = []
         for each in failed + good[spare:][::-1]:
             name = each["metadata"]["name"]
-            self._gate.check(
-                Call(api="kubernetes", method="delete", target=f"{documents.REQUESTS}/{name}")
-            )
-            await self._kube.delete(
-                documents.REQUESTS, name, self._namespace, uid=each["metadata"].get("uid", "")
-            )
+            uid = each["metadata"].get("uid", "")
+            target = f"{documents.REQUESTS}/{name}"
+            async with self._gate.writing(Call(api="kubernetes", method="delete", target=target)):
+                await self._kube.delete(documents.REQUESTS, name, self._namespace, uid=uid)
             written.append(f"-{name}")
         missing = min(spare, MOST_REQUESTS) - len(good)
         if missing > 0 and not failed:  # what could not be had is not asked for in the same breath
@@ -191,8 +189,9 @@ class RoomDriver:
     async def _apply(self, resource: Resource, document: dict[str, Any]) -> None:
         target = f"{resource}/{document['metadata']['name']}"
         body = document.get("spec", {})
-        self._gate.check(Call(api="kubernetes", method="apply", target=target, body=body))
-        await self._kube.apply(resource, document, field_manager=FIELD_MANAGER, force=True)
+        call = Call(api="kubernetes", method="apply", target=target, body=body)
+        async with self._gate.writing(call):
+            await self._kube.apply(resource, document, field_manager=FIELD_MANAGER, force=True)
 
 
 def _times(resources: Mapping[str, str], pods: int) -> dict[str, str]:

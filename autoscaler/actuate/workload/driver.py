@@ -130,26 +130,24 @@ class WorkloadDriver:
                 await self._apply(HPAS, document)
             case Count(replicas):
                 body = documents.count_patch(replicas, found.scale_version)
-                self._gate.check(
-                    Call(
-                        api="kubernetes",
-                        method="scale",
-                        target=f"{self._resource}/{namespace}/{name}",
-                        body={"replicas": replicas},
+                call = Call(
+                    api="kubernetes",
+                    method="scale",
+                    target=f"{self._resource}/{namespace}/{name}",
+                    body={"replicas": replicas},
+                )
+                async with self._gate.writing(call):
+                    await self._kube.patch(
+                        self._resource,
+                        name,
+                        namespace,
+                        body,
+                        subresource="scale",
+                        field_manager=FIELD_MANAGER,
                     )
-                )
-                await self._kube.patch(
-                    self._resource,
-                    name,
-                    namespace,
-                    body,
-                    subresource="scale",
-                    field_manager=FIELD_MANAGER,
-                )
 
     async def _apply(self, resource: Resource, document: dict[str, Any]) -> None:
         target = f"{resource}/{self._namespace}/{document['metadata']['name']}"
-        self._gate.check(
-            Call(api="kubernetes", method="apply", target=target, body=document["spec"])
-        )
-        await self._kube.apply(resource, document, field_manager=FIELD_MANAGER, force=True)
+        call = Call(api="kubernetes", method="apply", target=target, body=document["spec"])
+        async with self._gate.writing(call):
+            await self._kube.apply(resource, document, field_manager=FIELD_MANAGER, force=True)

@@ -1,0 +1,179 @@
+"""The autoscaler's command line. What it decides by is the policy; flags say how the process runs.
+
+A field is the whole of a flag: type, default, parser, help. Read once by ``main``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadstar.config import pflag
+from loadstar.config.errors import Problems
+from loadstar.config.pflag import flag, integer, listing, port, switch
+from loadstar.feed.addresses import split
+
+POLICY = "The policy"
+SEEING = "What it sees"
+ACTING = "What it writes to"
+LEADING = "Leader election"
+KEEPING = "What it keeps"
+WATCHING = "Metrics, probes and logs"
+
+INTRODUCTION = """\
+usage: loadstar autoscaler [flags]
+       loadstar autoscaler simulate [flags]
+
+Forecasts the demand for each model and has replicas and nodes ready before it comes. It writes
+nothing unless the policy says mode: active.
+
+  loadstar autoscaler --config-map llm/loadstar-autoscaler --signals gateway-signals:9004"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """Durations are seconds; "" and 0 mean 'not set'."""
+
+    policy_file: str = flag(
+        "", str, POLICY, "The policy, in a file that is looked at for changes.", placeholder="file"
+    )
+    config_map: str = flag(
+        "",
+        str,
+        POLICY,
+        "The policy, in the key autoscaler.yaml of a ConfigMap that is followed.",
+        placeholder="namespace/name",
+    )
+    dry_run: bool = switch(
+        False, POLICY, "Write nothing, whatever mode the policy says; decide, record and tell."
+    )
+    signals: tuple[str, ...] = listing(
+        str,
+        SEEING,
+        "Where gateways publish: host:port, of which every address is listened to.",
+        placeholder="host:port,...",
+    )
+    signals_ca_file: str = flag(
+        "",
+        str,
+        SEEING,
+        "CA of the gateways' certificates; unset: the system's.",
+        placeholder="file",
+    )
+    signals_server_name: str = flag(
+        "", str, SEEING, "The name in their certificates, where it is not the host's."
+    )
+    signals_insecure_skip_verify: bool = switch(
+        False, SEEING, "Accept any certificate: gateways make their own unless given one."
+    )
+    signals_plaintext: bool = switch(False, SEEING, "No TLS to the gateways.")
+    signals_token_file: str = flag(
+        "", str, SEEING, "Bearer token that the gateways ask for.", placeholder="file"
+    )
+    demand_file: str = flag(
+        "",
+        str,
+        SEEING,
+        "Read demand from a JSON file that another program keeps, and not from gateways.",
+        placeholder="file",
+    )
+    namespace: str = flag(
+        "",
+        str,
+        SEEING,
+        "Look at pods of this namespace only; unset: of all, as releasing nodes needs.",
+    )
+    kubeconfig: str = flag(
+        "",
+        str,
+        ACTING,
+        "How to reach the Kubernetes API. Unset: the pod's service account, else $KUBECONFIG.",
+        placeholder="file",
+    )
+    project: str = flag("", str, ACTING, "The Google Cloud project of the policy's pools.")
+    local_fleet: str = flag(
+        "",
+        str,
+        ACTING,
+        "URL of a fleet of processes on this machine; then no Kubernetes is asked for anything.",
+        placeholder="url",
+    )
+    leader_elect: bool = switch(
+        True, LEADING, "Write only while holding a Lease. Without: one process, no other."
+    )
+    lease_namespace: str = flag(
+        "", str, LEADING, "Where the Lease is; unset: the namespace of the pod or kubeconfig."
+    )
+    lease_name: str = flag("loadstar-autoscaler", str, LEADING, "Its name.")
+    identity: str = flag("", str, LEADING, "Ours, unique; unset: made of the host's name.")
+    state_dir: str = flag(
+        "",
+        str,
+        KEEPING,
+        "Folder of histories and lead times; unset: they are forgotten at the end.",
+        placeholder="dir",
+    )
+    ledger_dir: str = flag(
+        "", str, KEEPING, "Folder of the ledger of decisions; unset: none.", placeholder="dir"
+    )
+    bind_address: str = flag("", str, WATCHING, "Address to listen on; empty is all of them.")
+    metrics_port: int = flag(
+        9090,
+        port,
+        WATCHING,
+        "Port of /metrics, /livez, /readyz, /configz and /decisions.",
+        placeholder="int",
+    )
+    metrics_endpoint_auth: bool = switch(
+        True,
+        WATCHING,
+        "Protect /metrics and the pages: with the bearer token of --metrics-token-file, else by "
+        "serving them to loopback clients only. Probes stay open.",
+    )
+    metrics_token_file: str = flag(
+        "", str, WATCHING, "The bearer token of /metrics.", placeholder="file"
+    )
+    metrics_cert_dir: str = flag(
+        "", str, WATCHING, "Folder of tls.crt and tls.key for that port.", placeholder="dir"
+    )
+    v: int = flag(2, integer, WATCHING, "How much to log, 0 to 5.", placeholder="int")
+    log_format: str = flag(
+        "", pflag.one_of("json", "console"), WATCHING, "Unset: console on a terminal, else json."
+    )
+
+
+def parse(argv: Sequence[str]) -> Flags:
+    """The flags of ``argv``. Raises ConfigError with every problem, or HelpWanted."""
+    flags = pflag.parse(Flags, argv).values
+    problems = Problems()
+    if bool(flags.policy_file) == bool(flags.config_map):
+        problems.add("--policy-file", "give it or --config-map, one of the two")
+    if flags.config_map and flags.config_map.count("/") != 1:
+        problems.add("--config-map", f"{flags.config_map!r} is not namespace/name")
+    if flags.policy_file and not Path(flags.policy_file).is_file():
+        problems.add("--policy-file", f"{flags.policy_file}: no such file")
+    if bool(flags.signals) == bool(flags.demand_file):
+        problems.add("--signals", "give it or --demand-file, one of the two")
+    for address in flags.signals:
+        try:
+            split(address)
+        except ValueError as error:
+            problems.add("--signals", str(error))
+    if flags.local_fleet and flags.config_map:
+        problems.add("--local-fleet", "asks no Kubernetes for anything; write --policy-file")
+    if flags.local_fleet and not flags.local_fleet.startswith(("http://", "https://")):
+        problems.add("--local-fleet", f"{flags.local_fleet!r} is not an http URL")
+    problems.raise_if_any()
+    return flags
+
+
+def usage() -> str:
+    """The text of ``--help``."""
+
+    def shown(_placeholder: str, default: object) -> str:
+        if default in (None, "", (), False):
+            return ""
+        return "true" if default is True else str(default)
+
+    return f"{INTRODUCTION}\n\n{pflag.usage(Flags, shown)}\n"

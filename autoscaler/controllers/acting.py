@@ -1,0 +1,309 @@
+"""Carries decisions out while we lead: one task a pool and one a workload, each at its own pace.
+
+A pool whose provider hangs delays only itself. The tasks read what is wanted now, not what was
+wanted when they began to wait; every write of theirs passes the gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from autoscaler.actuate.circuit_book import CircuitBook
+from autoscaler.actuate.gate import Call, Gate
+from autoscaler.actuate.nodepool.driver import PoolDriver
+from autoscaler.actuate.nodepool.learn import Patience
+from autoscaler.actuate.providers.catalog import Providers
+from autoscaler.actuate.rungs import ladder
+from autoscaler.actuate.rungs.documents import BUFFERS, BUFFERS_ALPHA
+from autoscaler.actuate.rungs.driver import RoomDriver
+from autoscaler.actuate.workload.driver import WorkloadDriver
+from autoscaler.controllers.report import Report
+from autoscaler.controllers.wanted import TargetKey
+from autoscaler.errors import NotWritten, ProviderError
+from autoscaler.observe.observation import PoolSupply
+from autoscaler.policy.model import Policy, TargetPolicy
+from autoscaler.policy.pools import PoolMode, PoolPolicy
+from loadstar.clock import Clock
+from loadstar.kube.errors import ApiError
+from loadstar.kube.objects import ObjectRef
+from loadstar.kube.resources import Resource
+
+log = logging.getLogger(__name__)
+
+TICK_TIMEOUT_S = 60.0
+"""Of one look at one pool or workload: a handful of calls of some seconds each."""
+ROOMS = (
+    PoolMode.BUFFER,
+    PoolMode.COMPUTE_CLASS,
+    PoolMode.PLACEHOLDER,
+    PoolMode.PROVISIONING_REQUEST,
+)
+
+
+class Kube(Protocol):
+    """What the drivers need of a Kubernetes client."""
+
+    async def get(
+        self, resource: Resource, name: str, namespace: str = "", *, subresource: str = ""
+    ) -> dict[str, Any]: ...
+
+    async def list(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> list[dict[str, Any]]: ...
+
+    async def apply(
+        self,
+        resource: Resource,
+        document: dict[str, Any],
+        *,
+        field_manager: str,
+        force: bool = False,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> dict[str, Any]: ...
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        change: object,
+        *,
+        content_type: str = "application/merge-patch+json",
+        subresource: str = "",
+        field_manager: str = "",
+    ) -> dict[str, Any]: ...
+
+    async def delete(
+        self, resource: Resource, name: str, namespace: str = "", *, uid: str = ""
+    ) -> None: ...
+
+    async def raw(self, path: str, params: Mapping[str, str] | None = None) -> Any: ...
+
+
+class Acting:
+    """``units``, ``targets`` and ``supply`` are set by the loop; ``run`` carries them out."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        providers: Providers,
+        kube: Kube | None,
+        report: Report,
+        clock: Clock,
+        rng: random.Random,
+        empty_nodes: Callable[[PoolPolicy], frozenset[str]],
+    ) -> None:
+        self.units: dict[str, int] = {}
+        self.targets: dict[TargetKey, int] = {}
+        self.supply: dict[str, PoolSupply] = {}
+        """By pool, of all models together."""
+        self.circuits = CircuitBook()
+        self._gate = gate
+        self._providers = providers
+        self._kube = kube
+        self._report = report
+        self._clock = clock
+        self._rng = rng
+        self._empty_nodes = empty_nodes
+
+    async def run(self, policy: Policy) -> None:
+        """Act on ``policy`` until cancelled."""
+        served = await self._served(policy)
+        async with asyncio.TaskGroup() as tasks:
+            for pool in policy.pools:
+                loop = self._pool_loop(policy, pool, served)
+                tasks.create_task(loop, name=f"pool {pool.name}")
+            running: set[TargetKey] = set()
+            while True:
+                for key in list(self.targets):
+                    if key not in running:
+                        running.add(key)
+                        workload = self._workload_loop(policy, key)
+                        tasks.create_task(workload, name=f"workload {key.target.name}")
+                await asyncio.sleep(1.0)
+
+    async def _served(self, policy: Policy) -> frozenset[str]:
+        """Of the APIs that rungs need, those that this cluster has."""
+        if self._kube is None or not any(pool.mode in ladder.NEEDS for pool in policy.pools):
+            return frozenset()
+        found = []
+        for probe in ladder.probes():
+            group_version, _, plural = probe.rpartition("/")
+            try:
+                listed = await self._kube.raw(f"/apis/{group_version}")
+            except ApiError:
+                continue
+            if any(each.get("name") == plural for each in listed.get("resources", ())):
+                found.append(probe)
+        return frozenset(found)
+
+    async def _pool_loop(self, policy: Policy, pool: PoolPolicy, served: frozenset[str]) -> None:
+        mode = ladder.rung(pool.mode, served)
+        if mode is not pool.mode:
+            text = f"pool {pool.name}: {pool.mode.value} is not served here; {mode.value} is used"
+            log.warning(text)
+        if mode in ROOMS:
+            tick = self._room_tick(policy, pool, mode, served)
+        elif mode in (PoolMode.SET_SIZE, PoolMode.FLOOR, PoolMode.LOCAL):
+            tick = self._node_tick(policy, pool)
+        else:
+            return
+        await self._forever(policy, f"pool {pool.name}", tick)
+
+    def _node_tick(self, policy: Policy, pool: PoolPolicy) -> Callable[[], Awaitable[None]]:
+        driver: PoolDriver | None = None
+        about = _about(policy, pool.name)
+
+        async def tick() -> None:
+            nonlocal driver
+            if pool.name not in self.units:
+                return
+            if driver is None:
+                api = await self._providers.open(pool, lambda: self._empty_nodes(pool))
+                driver = PoolDriver(
+                    pool,
+                    api,
+                    self._gate,
+                    rng=self._rng,
+                    patience=Patience(override_s=policy.safety.override_hold_s),
+                )
+            now_s = self._clock.now()
+            done = await driver.tick(self.units[pool.name], now_s)
+            self._report.pool(pool.name, done, self._clock.wall(), about)
+            self.circuits.note(
+                pool.name,
+                is_open=driver.stocked_out(now_s),
+                quota_units=driver.quota_units(now_s),
+            )
+
+        return tick
+
+    def _room_tick(
+        self, policy: Policy, pool: PoolPolicy, mode: PoolMode, served: frozenset[str]
+    ) -> Callable[[], Awaitable[None]]:
+        target, namespace = _target(policy, pool.name)
+        if target is None or self._kube is None:
+            log.warning("pool %s: no workload to keep room for: name a target", pool.name)
+            return _nothing
+        alpha = ladder.CAPACITY_BUFFER not in served
+        driver = RoomDriver(
+            pool,
+            mode,
+            target,
+            namespace,
+            self._kube,
+            self._gate,
+            buffers=BUFFERS_ALPHA if alpha else BUFFERS,
+        )
+
+        async def tick() -> None:
+            if pool.name not in self.units:
+                return
+            now_s = self._clock.now()
+            units = self.units[pool.name]
+            seen = self.supply.get(pool.name, PoolSupply(replicas_ready=0))
+            room = await driver.tick(units, seen.replicas_ready + seen.replicas_starting, now_s)
+            if room.written:
+                log.info("room kept", extra={"pool": pool.name, "written": list(room.written)})
+            if room.refused:
+                log.warning(room.refused, extra={"pool": pool.name})
+            self.circuits.waits(
+                pool.name, short=seen.units_ready < units, now_s=now_s, failed=bool(room.refused)
+            )
+
+        return tick
+
+    async def _workload_loop(self, policy: Policy, key: TargetKey) -> None:
+        local = self._providers.local
+        if local is not None and self._kube is None:
+            name = key.target.name
+
+            async def tick() -> None:
+                wanted = self.targets.get(key)
+                has = (await local.state())["workloads"].get(name, {}).get("replicas")
+                if wanted is None or wanted == has:
+                    return
+                body = {"replicas": wanted}
+                call = Call(api="local", method="scale", target=name, body=body)
+                async with self._gate.writing(call):
+                    await local.set_replicas(name, wanted)
+
+        elif self._kube is not None:
+            driver = WorkloadDriver(
+                key.target,
+                key.namespace,
+                self._kube,
+                self._gate,
+                override_s=policy.safety.override_hold_s,
+            )
+            about = ObjectRef("apps/v1", key.target.kind, key.target.name, key.id[1])
+
+            async def tick() -> None:
+                wanted = self.targets.get(key)
+                if wanted is None:
+                    return
+                done = await driver.tick(wanted, self._clock.now())
+                if done.override:
+                    self._report.event(about, "ManualOverride", done.override, warns=True)
+                    log.warning(done.override, extra={"workload": key.target.name})
+                for change in done.written:
+                    text = f"{type(change).__name__.lower()} of {change.replicas} replicas set"
+                    self._report.event(about, "FloorRaised", text, warns=False)
+
+        else:
+            return
+        await self._forever(policy, f"workload {key.target.name}", tick)
+
+    async def _forever(
+        self, policy: Policy, part: str, tick: Callable[[], Awaitable[None]]
+    ) -> None:
+        said: Call | None = None
+        while True:
+            try:
+                async with asyncio.timeout(TICK_TIMEOUT_S):
+                    await tick()
+            except NotWritten as error:
+                said = self._kept_back(error, said)
+            except (ProviderError, ApiError, TimeoutError) as error:
+                self._report.failed(part, error)
+            except Exception as error:  # one pool's surprise must not stop the others
+                log.exception("%s failed", part)
+                self._report.failed(part, error)
+            await asyncio.sleep(policy.period_s * self._rng.uniform(0.95, 1.05))
+
+    def _kept_back(self, error: NotWritten, said: Call | None) -> Call | None:
+        """Tell, once for each different call, what would have been written."""
+        if not self._gate.kept_back:
+            return said
+        call, why = self._gate.kept_back[-1]
+        if call != said:
+            log.info("not written: %s", error, extra={"call": call.method, "target": call.target})
+            self._report.wrote(call, self._clock.wall(), outcome=f"kept back: {why}")
+        return call
+
+
+async def _nothing() -> None:
+    return
+
+
+def _target(policy: Policy, pool: str) -> tuple[TargetPolicy | None, str]:
+    """The first workload that stands on ``pool``, and its model's namespace."""
+    for model in policy.models:
+        for variant in model.variants:
+            if variant.pool == pool and variant.target is not None:
+                return variant.target, model.namespace
+    return None, ""
+
+
+def _about(policy: Policy, pool: str) -> ObjectRef | None:
+    """The object that events of a pool are told on: the workload that needs it."""
+    target, namespace = _target(policy, pool)
+    if target is None:
+        return None
+    return ObjectRef("apps/v1", target.kind, target.name, target.namespace or namespace)

@@ -1,0 +1,242 @@
+"""The loop: every period, for each model, observe, decide, record, and say what is wanted.
+
+It trusts no event and re-reads everything; it does not decide while what it would look at is not
+known. Acting is elsewhere and has its own pace. Every process runs this; only the leader's writes
+pass the gate, so that another is warm when it takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from autoscaler.controllers.acting import Acting
+from autoscaler.controllers.history_store import HistoryStore
+from autoscaler.controllers.model_controller import ModelController
+from autoscaler.controllers.policy_in_force import InForce, PolicyInForce
+from autoscaler.controllers.report import Report
+from autoscaler.controllers.wanted import cost_per_hour, targets, units
+from autoscaler.ledger.entries import Decided, Start
+from autoscaler.ledger.files import LedgerFiles
+from autoscaler.ledger.starts import start
+from autoscaler.observe.lead_times import LeadTimes
+from autoscaler.observe.observation import Demand, Observation, PoolSupply
+from autoscaler.policy.model import Mode, ModelPolicy
+from autoscaler.policy.pools import PoolPolicy
+from autoscaler.sizing.decision import Decision
+from loadstar.aio.alarm import Alarm
+from loadstar.clock import Clock
+from loadstar.kube.objects import ObjectRef
+
+log = logging.getLogger(__name__)
+
+KEEP_S = 300.0
+"""How often histories go to the disk; no more than this is forgotten by a crash."""
+
+
+class Sees(Protocol):
+    """What there is to see."""
+
+    def demand(self, model: ModelPolicy, now_s: float) -> Demand:
+        """What came in lately for ``model``."""
+        ...
+
+    async def supply(
+        self, model: ModelPolicy, pools: tuple[PoolPolicy, ...]
+    ) -> Mapping[str, PoolSupply] | None:
+        """What it has; None while that is not known."""
+        ...
+
+
+class Loop:
+    """Runs until cancelled; ``wake`` cuts the wait for the next period short."""
+
+    def __init__(
+        self,
+        *,
+        force: PolicyInForce,
+        sees: Sees,
+        acting: Acting,
+        report: Report,
+        store: HistoryStore,
+        lead_times: LeadTimes,
+        ledger: Path | None,
+        clock: Clock,
+        leads: Callable[[], bool],
+    ) -> None:
+        self._force = force
+        self._sees = sees
+        self._acting = acting
+        self._report = report
+        self._store = store
+        self._lead_times = lead_times
+        self._ledger = None if ledger is None else LedgerFiles(ledger)
+        self._clock = clock
+        self._leads = leads
+        self._alarm = Alarm()
+        self._models: dict[str, ModelController] = {}
+        self._number = 0
+        self._kept_at_s = clock.now()
+        self.ticked_at_s: float | None = None
+
+    def wake(self) -> None:
+        """Look now."""
+        self._alarm.ring()
+
+    async def run(self) -> None:
+        """Until cancelled; what is known then is kept."""
+        if self._ledger is not None:
+            await asyncio.to_thread(self._ledger.__enter__)
+        try:
+            while True:
+                began = self._clock.now()
+                await self._safely("loop", self.tick)
+                force = self._force.current
+                period_s = 1.0 if force is None else force.policy.period_s
+                await self._alarm.sleep(max(0.0, began + period_s - self._clock.now()))
+        finally:
+            # In this thread: the loop may be about to end, and it takes some milliseconds.
+            self._store.keep(self._documents(), self._lead_times)
+            if self._ledger is not None:
+                self._ledger.__exit__(None, None, None)
+
+    async def tick(self) -> None:
+        """One period."""
+        force = self._force.current
+        if force is None:
+            return
+        if self._number != force.number or (self._ledger is not None and self._ledger.is_full):
+            await self._begin(force)
+        decisions: dict[str, Decision] = {}
+        supplies: dict[str, list[PoolSupply]] = {}
+        for model in force.policy.models:
+            decide = partial(self._decide, force, model, decisions, supplies)
+            await self._safely(f"model {model.name}", decide)
+        policy = force.policy
+        wanted = units(policy, decisions)
+        if self._force.mode is not Mode.OFF:
+            self._acting.units = wanted
+            self._acting.targets = targets(policy, decisions)
+            self._acting.supply = {name: _together(each) for name, each in supplies.items()}
+        for name, count in wanted.items():
+            self._report.metrics.pool_units.labels(name, "wanted").set(count)
+        self._report.state(self._force, leads=self._leads(), cost=cost_per_hour(policy, wanted))
+        self._report.lead_times(self._lead_times.known())
+        self.ticked_at_s = self._clock.now()
+        await self._write_down()
+
+    async def _begin(self, force: InForce) -> None:
+        """A new policy, or a new segment of the ledger: every model begins again, warm."""
+        at_s = self._clock.wall()
+        lines: list[Start] = []
+        for model in force.policy.models:
+            known = self._models.get(model.name)
+            if known is not None:
+                lines.append(await asyncio.to_thread(known.again, at_s, force.text))
+                continue
+            history = await asyncio.to_thread(self._store.history, model.name)
+            lines.append(start(at_s, model.name, force.text, history, ()))
+        made = {}
+        for line in lines:
+            made[line.model] = await asyncio.to_thread(ModelController, line)
+        self._models = made
+        self._number = force.number
+        if self._ledger is not None:
+            await asyncio.to_thread(self._ledger.begin, at_s, lines)
+
+    async def _decide(
+        self,
+        force: InForce,
+        model: ModelPolicy,
+        decisions: dict[str, Decision],
+        supplies: dict[str, list[PoolSupply]],
+    ) -> None:
+        pools = tuple(pool for _, pool in force.policy.variants(model))
+        supply = await self._sees.supply(model, pools)
+        if supply is None:
+            log.info("supply is not known: no decision", extra={"model": model.name})
+            return
+        now_s, wall_s = self._clock.now(), self._clock.wall()
+        supply = {name: self._heeded(name, each, now_s) for name, each in supply.items()}
+        seen = Observation(
+            now_s=wall_s,
+            model=model.name,
+            demand=self._sees.demand(model, wall_s),
+            supply=supply,
+        )
+        decision = await self._models[model.name].decide(seen)
+        took_s = self._clock.now() - now_s
+        decisions[model.name] = decision
+        for name, each in supply.items():
+            supplies.setdefault(name, []).append(each)
+        decided = Decided(
+            at_s=wall_s,
+            seen=seen,
+            decision=decision,
+            mode=self._force.mode.value,
+            leads=self._leads(),
+        )
+        self._report.decided(decided, _about(model), took_s)
+
+    def _heeded(self, pool: str, supply: PoolSupply, now_s: float) -> PoolSupply:
+        """``supply`` with what acting has found out about the pool."""
+        circuits = self._acting.circuits
+        return PoolSupply(
+            replicas_ready=supply.replicas_ready,
+            replicas_starting=supply.replicas_starting,
+            replicas_draining=supply.replicas_draining,
+            units_ready=supply.units_ready,
+            units_starting=supply.units_starting,
+            utilization=supply.utilization,
+            kv_cache_used=supply.kv_cache_used,
+            quota_units=circuits.quota_units(pool),
+            stockout=circuits.is_open(pool, now_s),
+        )
+
+    async def _write_down(self) -> None:
+        entries, self._report.entries = self._report.entries, []
+        if self._ledger is not None and entries:
+            try:
+                await asyncio.to_thread(self._ledger.append, entries)
+            except (OSError, ValueError) as error:
+                self._report.metrics.ledger_errors.labels().inc(len(entries))
+                log.error("the ledger cannot be written: %s", error)
+        if self._clock.now() - self._kept_at_s >= KEEP_S:
+            self._kept_at_s = self._clock.now()
+            documents = self._documents()
+            await asyncio.to_thread(self._store.keep, documents, self._lead_times)
+
+    def _documents(self) -> dict[str, dict[str, object]]:
+        return {name: each.history.to_document() for name, each in self._models.items()}
+
+    async def _safely(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        """One part's failure is told, and the others go on."""
+        try:
+            await run()
+        except Exception as error:
+            log.exception("%s failed", part)
+            self._report.failed(part, error)
+
+
+def _together(supplies: list[PoolSupply]) -> PoolSupply:
+    """A pool that several models share: their replicas add up, its units are the same ones."""
+    return PoolSupply(
+        replicas_ready=sum(each.replicas_ready for each in supplies),
+        replicas_starting=sum(each.replicas_starting for each in supplies),
+        units_ready=max(each.units_ready for each in supplies),
+        units_starting=max(each.units_starting for each in supplies),
+    )
+
+
+def _about(model: ModelPolicy) -> ObjectRef | None:
+    """The object that a model's events are told on: its first workload."""
+    for variant in model.variants:
+        if variant.target is not None:
+            target = variant.target
+            place = target.namespace or model.namespace
+            return ObjectRef("apps/v1", target.kind, target.name, place)
+    return None
