@@ -17,7 +17,7 @@ from tests.controlplane.api import Object
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.processes import wait_until
 
-pytestmark = pytest.mark.controlplane
+pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(90)]
 
 ASKED = "/apis/extension.loadstar.test/v1"
 
@@ -104,7 +104,7 @@ def test_a_registered_api_is_asked_by_the_front_proxy_in_the_name_of_the_user(
             }
         )
         alice = control_plane.objects_of("alice", ["dev"])
-        wait_until(lambda: alice.api.answers(ASKED), within_s=5, what="alice may ask")
+        wait_until(lambda: alice.api.answers(ASKED), within_s=15, what="alice may ask")
         answer = alice.api.request("GET", ASKED)
         assert (answer["user"], answer["proxy"]) == ("alice", "front-proxy-client")
         assert set(answer["groups"]) == {"dev", "system:authenticated"}

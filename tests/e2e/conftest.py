@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.controlplane.build import required
+from tests.controlplane.gobuild import cached
+from tests.controlplane.recipes import ISTIO, KUBERNETES
 from tests.e2e.network import have_addresses
 from tests.e2e.site import Site, site
 
@@ -14,10 +16,18 @@ from tests.e2e.site import Site, site
 @pytest.fixture(scope="session")
 def gateway_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Istio, Envoy, two pools and their pickers; see ``tests.e2e.site``."""
-    if not have_addresses():
-        reason = "needs a private network: run `make e2e-gateway`"
+    reason = _why_not()
+    if reason is not None:
         if required():
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     with site(tmp_path_factory.mktemp("e2e")) as running:
         yield running
+
+
+def _why_not() -> str | None:
+    if not have_addresses():
+        return "needs a network of its own: run `make e2e-gateway`"
+    if any(cached(recipe) is None for recipe in (KUBERNETES, ISTIO)):
+        return "Istio or Kubernetes is not built: `make e2e-gateway` builds them first"
+    return None

@@ -135,8 +135,11 @@ def picker_rights() -> list[Object]:
     ]
 
 
-def route(name: str, hostname: str, backends: Sequence[tuple[Pool, int]]) -> Object:
-    """Everything for ``hostname`` to pools, by weight."""
+def route(
+    name: str, hostname: str, backends: Sequence[tuple[Pool, int]], *, port: int | None = None
+) -> Object:
+    """Everything for ``hostname`` to pools, by weight; ``port`` is one that pools do not need."""
+    named_port = {} if port is None else {"port": port}
     return {
         "apiVersion": f"{ROUTE_GROUP}/v1",
         "kind": "HTTPRoute",
@@ -152,6 +155,7 @@ def route(name: str, hostname: str, backends: Sequence[tuple[Pool, int]]) -> Obj
                             "kind": "InferencePool",
                             "name": one.name,
                             "weight": weight,
+                            **named_port,
                         }
                         for one, weight in backends
                     ]

@@ -41,6 +41,8 @@ SECONDARY = Pool("secondary", "10.77.0.21", ("10.77.2.1", "10.77.2.2"), fails_op
 POOLS = (PRIMARY, SECONDARY)
 SPLIT_HOSTNAME = "split.example.com"
 SPLIT = ((PRIMARY, 70), (SECONDARY, 30))
+PORT_SCENARIOS = {"no-port": None, "port-of-the-pool": 3000, "another-port": 8888}
+"""Routes to the secondary pool, by the port that they give."""
 
 
 @dataclass(slots=True)
@@ -184,6 +186,9 @@ def _apply(running: Site) -> None:
         objects.apply(gateway_api.pool(pool))
         objects.apply(gateway_api.route(pool.name, pool.hostname, [(pool, 1)]))
     objects.apply(gateway_api.route("split", SPLIT_HOSTNAME, SPLIT))
+    for name, port in PORT_SCENARIOS.items():
+        hostname = f"{name}.example.com"
+        objects.apply(gateway_api.route(name, hostname, [(SECONDARY, 1)], port=port))
     objects.apply(istio.without_foreign_filters())
     for each in gateway_api.gateway():
         objects.apply(each)

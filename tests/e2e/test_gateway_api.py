@@ -14,7 +14,7 @@ import pytest
 
 from tests.controlplane.processes import wait_until
 from tests.e2e.gateway_api import GATEWAY, NAMESPACE, POOL_GROUP, ROUTE_GROUP, Pool
-from tests.e2e.site import POOLS, PRIMARY, SECONDARY, SPLIT_HOSTNAME, Site
+from tests.e2e.site import POOLS, PORT_SCENARIOS, PRIMARY, SECONDARY, SPLIT_HOSTNAME, Site
 from tests.e2e.traffic import Client, servers, statuses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -145,6 +145,26 @@ def test_a_weighted_route_is_split_over_two_pools(split: Client) -> None:
     found = servers(answers)
     assert set(found) <= set(both)
     assert 234 <= 400 - found[B_B] <= 326
+
+
+@pytest.mark.parametrize("scenario", PORT_SCENARIOS)
+def test_a_route_may_name_a_port_of_the_pool_or_another_or_none(
+    gateway_site: Site, scenario: str
+) -> None:
+    """A pool has its own ports, whatever port a route gives: a GET is answered all the same."""
+    with closing(Client(f"{scenario}.example.com")) as client:
+        answer = client.ask([A_B], method="GET", path="/v1/models", body=None)
+    assert (answer.status, answer.served_by, answer.told) == (200, A_B, A_B)
+
+
+def test_traffic_follows_the_picks_while_the_api_server_is_away(
+    gateway_site: Site, primary: Client
+) -> None:
+    endpoint = PRIMARY.endpoints[4]
+    with gateway_site.plane.apiserver_away():
+        for _ in range(5):
+            assert servers(primary.ask_many(20, [endpoint])) == {endpoint: 20}
+    assert servers(primary.ask_many(20, [endpoint])) == {endpoint: 20}
 
 
 def test_the_picker_is_asked_over_tls(gateway_site: Site, primary: Client) -> None:
