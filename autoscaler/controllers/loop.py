@@ -89,8 +89,6 @@ class Loop:
 
     async def run(self) -> None:
         """Until cancelled; what is known then is kept."""
-        if self._ledger is not None:
-            await asyncio.to_thread(self._ledger.__enter__)
         try:
             while True:
                 began = self._clock.now()
@@ -99,10 +97,13 @@ class Loop:
                 period_s = 1.0 if force is None else force.policy.period_s
                 await self._alarm.sleep(max(0.0, began + period_s - self._clock.now()))
         finally:
-            # In this thread: the loop may be about to end, and it takes some milliseconds.
-            self._store.keep(self._documents(), self._lead_times)
-            if self._ledger is not None:
-                self._ledger.__exit__(None, None, None)
+            await self.close()
+
+    async def close(self) -> None:
+        """Keep what is known, and end the ledger."""
+        await asyncio.to_thread(self._store.keep, self._documents(), self._lead_times)
+        if self._ledger is not None:
+            await asyncio.to_thread(self._ledger.__exit__, None, None, None)
 
     async def tick(self) -> None:
         """One period."""

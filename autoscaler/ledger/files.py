@@ -36,7 +36,6 @@ class LedgerFiles:
         self._written = 0
 
     def __enter__(self) -> LedgerFiles:
-        self._folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -57,6 +56,7 @@ class LedgerFiles:
         """Open a new segment that begins with ``starts``."""
         if self._file is not None:
             self._file.close()
+        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._fresh(int(at_s))
         self._file = path.open("xb")
         self._written = 0

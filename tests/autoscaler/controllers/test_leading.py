@@ -1,0 +1,77 @@
+"""Only while we lead, by our own clock, is anything acted on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from autoscaler.actuate.circuit_book import DELIVERY_S, CircuitBook
+from autoscaler.controllers.leading import Leading
+from loadstar.kube.lease import Fence
+from tests.fakes.clock import ManualClock
+
+
+async def test_a_fence_that_is_over_ends_leadership_at_once() -> None:
+    clock = ManualClock(now=0.0)
+    leading = Leading()
+    fence = Fence(1, "us", clock, 10.0, 0.0)
+    acted = asyncio.Event()
+
+    async def act() -> None:
+        acted.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(leading.lead(fence, act))
+        await acted.wait()
+        assert leading.has(4.0, clock.now())
+        clock.advance(7.0)
+        assert not leading.has(4.0, clock.now())  # no write is begun that may outlast the lease
+        assert leading.has(0.0, clock.now())
+        clock.advance(60.0)  # the process was stopped, and goes on
+        assert not leading.has(0.0, clock.now())
+        task.cancel()
+    assert not leading.has(0.0, clock.now())
+
+
+async def test_a_new_policy_begins_the_acting_anew() -> None:
+    leading = Leading()
+    begun: list[int] = []
+    begins = asyncio.Event()
+
+    async def act() -> None:
+        begun.append(len(begun))
+        begins.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(leading.alone(act))
+        for _ in range(3):
+            await begins.wait()
+            begins.clear()
+            leading.again()
+        await begins.wait()
+        task.cancel()
+    assert begun == [0, 1, 2, 3]
+
+
+def test_units_that_do_not_come_open_a_circuit_that_waits_ever_longer() -> None:
+    book = CircuitBook()
+    opened: list[float] = []
+    was = False
+    for step in range(1_000):
+        now_s = 15.0 * step
+        book.waits("gpu", short=True, now_s=now_s)
+        if book.is_open("gpu", now_s) and not was:
+            opened.append(now_s)
+        was = book.is_open("gpu", now_s)
+    gaps = [later - sooner for sooner, later in itertools.pairwise(opened)]
+    assert opened[0] == DELIVERY_S + 15.0
+    assert gaps[:3] == [1_215.0, 1_515.0, 2_115.0]
+
+
+def test_units_that_come_leave_no_trace() -> None:
+    book = CircuitBook()
+    for step in range(100):
+        book.waits("gpu", short=step % 50 != 49, now_s=15.0 * step)
+        assert not book.is_open("gpu", 15.0 * step)
