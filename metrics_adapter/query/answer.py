@@ -51,6 +51,7 @@ def _custom(view: View, query: CustomQuery, now: float) -> list[Value]:
     asking = Asking(view, Moment(now, view.staleness), seen, query.metric_selector)
     found = compute(asking, query.metric, metric, resource, targets)
     most = None if metric is None else metric.entry.at_most
+    word, api_version = kind.kind, kind.api_version
     values = []
     for target, value, at, window in zip(
         targets, found.value.tolist(), found.at.tolist(), found.window.tolist(), strict=True
@@ -64,7 +65,7 @@ def _custom(view: View, query: CustomQuery, now: float) -> list[Value]:
                 value if most is None else min(value, most),
                 at,
                 None if window < 0 else window,
-                Described(kind.kind, kind.api_version, namespace, name),
+                Described(word, api_version, namespace, name),
             )
         )
     if not values:

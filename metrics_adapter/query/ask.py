@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from loadstar.kube.selectors import EVERYTHING, Selector
 
@@ -39,8 +40,7 @@ class ExternalQuery:
     selector: Selector = EVERYTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(NamedTuple):
     """The object a custom metric is about."""
 
     kind: str
@@ -50,9 +50,8 @@ class Described:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One number of an answer."""
+class Value(NamedTuple):
+    """One number of an answer. A tuple, for there may be thousands in one."""
 
     metric: str
     value: float
@@ -62,5 +61,5 @@ class Value:
     """Over which time it was taken; None for what is true at one moment."""
     described: Described | None = None
     """None for external metrics."""
-    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    labels: Mapping[str, str] = NO_LABELS
     """External metrics only."""

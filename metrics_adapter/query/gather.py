@@ -20,8 +20,7 @@ from metrics_adapter.query.inventory import Key
 QUANTILE_LABEL = "quantile"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """An object that is asked for."""
 
     key: Key

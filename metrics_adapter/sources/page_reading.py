@@ -58,6 +58,8 @@ class Layout:
 
     cells: tuple[Cell, ...]
     place: Mapping[Cell, int]
+    series: NDArray[np.int64]
+    """For each cell which series it is of: the buckets of a histogram are one."""
 
 
 class Layouts:
@@ -71,7 +73,10 @@ class Layouts:
         if found is None:
             if len(self._known) >= 1024:
                 self._known.clear()
-            found = Layout(cells, {cell: index for index, cell in enumerate(cells)})
+            places = {cell: index for index, cell in enumerate(cells)}
+            series: dict[tuple[int, Key, Labels], int] = {}
+            ids = [series.setdefault(cell[:3], len(series)) for cell in cells]
+            found = Layout(cells, places, np.array(ids, np.int64))
             self._known[cells] = found
         return found
 
@@ -252,7 +257,9 @@ class Reader:
             return np.zeros(len(raw))
         before_layout, before_raw = self._raw
         last = _moved(_Kept(0.0, before_layout, before_raw), layout)
-        step = np.where(raw >= last, raw - last, raw)
+        fell = np.zeros(len(raw) + 1, bool)
+        fell[layout.series[raw < last]] = True
+        step = np.where(fell[layout.series], raw, raw - last)
         return _moved(self._last, layout) + step
 
     def _keep(self, newest: _Kept) -> None:
