@@ -22,6 +22,8 @@ Document: TypeAlias = dict[str, Any]
 DESTINATION = "x-gateway-destination-endpoint"
 SERVED = "x-gateway-destination-endpoint-served"
 SUBSET = "x-gateway-destination-endpoint-subset"
+SIDECARS = ("x-prefiller-host-port", "x-encoder-hosts-ports", "x-data-parallel-host-port")
+"""What sidecars of model servers follow to another host."""
 LB_NAMESPACE = "envoy.lb"
 SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 
@@ -202,7 +204,8 @@ def _connection_manager(plan: EnvoyPlan) -> Document:
             _typed(
                 "envoy.http.early_header_mutation.header_mutation",
                 "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-                mutations=[{"remove": name} for name in (DESTINATION, SERVED, SUBSET)],
+                # Here and not by the picker alone: where the proxy fails open, nobody else would.
+                mutations=[{"remove": name} for name in (DESTINATION, SERVED, SUBSET, *SIDECARS)],
             )
         ]
     if plan.access_log is not None:

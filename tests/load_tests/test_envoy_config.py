@@ -147,6 +147,9 @@ def test_what_a_client_says_of_the_destination_is_dropped_before_any_filter() ->
         {"remove": "x-gateway-destination-endpoint"},
         {"remove": "x-gateway-destination-endpoint-served"},
         {"remove": "x-gateway-destination-endpoint-subset"},
+        {"remove": "x-prefiller-host-port"},
+        {"remove": "x-encoder-hosts-ports"},
+        {"remove": "x-data-parallel-host-port"},
     ]
 
 

@@ -50,6 +50,9 @@ def test_envoy_takes_no_client_at_its_word_about_where_a_request_goes() -> None:
         "x-gateway-destination-endpoint",
         "x-gateway-destination-endpoint-served",
         "x-gateway-destination-endpoint-subset",
+        "x-prefiller-host-port",
+        "x-encoder-hosts-ports",
+        "x-data-parallel-host-port",
     }
 
 
