@@ -13,6 +13,7 @@ from typing import TextIO
 
 import numpy as np
 
+from autoscaler.capacity.profiles import UnknownProfile, profile_of
 from autoscaler.policy.model import Policy, load_policy
 from autoscaler.simulate.demand import BadDemand, DemandSeries
 from autoscaler.simulate.plant_file import PlantSpec, load_plant
@@ -52,9 +53,15 @@ def policy_of(path: Path, *, active: bool = False) -> Policy:
             value = read(_wrapped(path, value))
         if active and isinstance(value, Mapping) and value.get("mode") is None:
             value = {**value, "mode": "active"}
-        return load_policy(value)
+        policy = load_policy(value)
     except ConfigError as error:
         raise Unusable(_named(path, error)) from None
+    for index, model in enumerate(policy.models):
+        try:
+            profile_of(model)
+        except UnknownProfile as error:
+            raise Unusable(f"{path}: models[{index}].profileRef: {error}") from None
+    return policy
 
 
 def plant_of(path: Path) -> PlantSpec:

@@ -34,13 +34,14 @@ _WORDS: Final[Mapping[str, dict[str, Any]]] = MappingProxyType(
 
 def policy_schema() -> dict[str, Any]:
     """The schema of the whole document."""
-    made = _dataclass(Policy)
+    made = schema_of(Policy)
     header = {"apiVersion": {"const": API_VERSION}, "kind": {"const": KIND}}
     made["properties"] = {**header, **made["properties"]}
     return {"$schema": DRAFT, "title": KIND, **made}
 
 
-def _dataclass(shape: type[Any]) -> dict[str, Any]:
+def schema_of(shape: type[Any]) -> dict[str, Any]:
+    """The schema of one class and of all that it is made of."""
     hints = typing.get_type_hints(shape, include_extras=True)
     properties: dict[str, Any] = {}
     required: list[str] = []
@@ -74,7 +75,7 @@ def _of(hint: Any) -> dict[str, Any]:
     if origin in (Mapping, dict):
         return {"type": "object", "additionalProperties": _of(typing.get_args(hint)[1])}
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _dataclass(hint)
+        return schema_of(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return {"enum": [member.value for member in hint]}
     return {"type": {bool: "boolean", str: "string", int: "integer", float: "number"}[hint]}

@@ -16,11 +16,11 @@ from typing import Final
 import numpy as np
 
 from autoscaler.capacity.curve import ServiceCurve
+from autoscaler.capacity.profiles import profile_of
 from autoscaler.capacity.work import WorkModel
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
-from autoscaler.policy.profile import ProfilePolicy
 from autoscaler.simulate.demand import DemandSeries
 from autoscaler.simulate.faults import Timeline, unrolled
 from autoscaler.simulate.fleet import Fleet, FleetShape
@@ -388,7 +388,7 @@ _NOTHING: Final = Demand(window_s=15.0, arrivals_rps=None)
 def work_model(spec: PlantSpec, model: ModelPolicy) -> WorkModel:
     """What a replica of speed 1 really spends on a request, before ``capacityFactor``."""
     replica = spec.replica
-    profile = replica.profile or model.profile or ProfilePolicy()
+    profile = replica.profile or profile_of(model)
     work = WorkModel.of(profile)
     if replica.throughput_rps is None:
         return work

@@ -126,13 +126,13 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind in INSTANT and self.duration_s > 0:
-            raise ValueError(f"a {self.kind} happens at once: remove duration")
+            raise ValueError(f"{self.kind} happens at once: remove duration")
         if self.kind not in INSTANT and self.duration_s == 0 and self.kind not in LASTING:
-            raise ValueError(f"a {self.kind} needs a duration")
+            raise ValueError(f"{self.kind} needs a duration")
         if self.kind in NEEDS_POOL and not self.pool:
-            raise ValueError(f"a {self.kind} needs a pool")
+            raise ValueError(f"{self.kind} needs a pool")
         if self.kind in (FaultKind.QUOTA, FaultKind.RESIZE) and self.units is None:
-            raise ValueError(f"a {self.kind} needs units")
+            raise ValueError(f"{self.kind} needs units")
         if self.every_s is not None and self.every_s <= self.duration_s:
             raise ValueError("every must be longer than duration")
 

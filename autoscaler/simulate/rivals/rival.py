@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autoscaler.capacity.curve import ServiceCurve
+from autoscaler.capacity.profiles import profile_of
 from autoscaler.capacity.work import WorkModel
 from autoscaler.observe.observation import Observation
 from autoscaler.policy.model import ModelPolicy, Policy
-from autoscaler.policy.profile import ProfilePolicy
 from autoscaler.simulate.hpa import Pods
 from autoscaler.simulate.hpa_behavior import Bounds
 from autoscaler.sizing.decision import Decision, Reason
@@ -57,7 +57,7 @@ class Fleet:
     _known: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        self.work = WorkModel.of(self.model.profile or ProfilePolicy())
+        self.work = WorkModel.of(profile_of(self.model))
         self._per_unit = {p.name: p.replicas_per_unit for _, p in self.policy.variants(self.model)}
 
     @property

@@ -1,0 +1,100 @@
+"""The command lines ``autoscaler simulate`` and ``backtest``, from files to figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from autoscaler.__main__ import main
+from autoscaler.commands import backtest
+
+POLICY = "models: [{name: m, maxReplicas: 20}]\npools: [{name: a}]\n"
+PLANT = "pools: [{name: a, nodeLeadTime: 60s, podLeadTime: 60s}]\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "p.yaml").write_text(POLICY)
+    (tmp_path / "plant.yaml").write_text(PLANT)
+    rows = [f"{600 + 60 * n},{20 + n},1100,200" for n in range(90)]
+    (tmp_path / "d.csv").write_text("\n".join(["t_s,rate_rps,input_tokens,output_tokens", *rows]))
+    return tmp_path
+
+
+def simulate(files: Path, *more: str) -> int:
+    words = ["--policy", "p.yaml", "--demand", "d.csv", "--plant", "plant.yaml"]
+    given = [str(files / w) if w.endswith((".yaml", ".csv")) else w for w in words]
+    return main(["simulate", *given, "--seed", "3", "--json", str(files / "out.json"), *more])
+
+
+def test_ours_runs_by_default_and_twice_alike(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(files) == 0
+    first = (files / "out.json").read_bytes()
+    assert capsys.readouterr().out.startswith("predictive: ")
+    assert simulate(files) == 0
+    assert (files / "out.json").read_bytes() == first
+    report = orjson.loads(first)
+    assert report["minutes"][0]["t_s"] == 600
+    assert report["calls"]
+    assert all(call["t_s"] >= 600 for call in report["calls"])
+
+
+def test_a_rival_runs_by_name_or_alias(files: Path) -> None:
+    assert simulate(files, "--controller", "wva-v2", "--knob", "0.2") == 0
+    assert orjson.loads((files / "out.json").read_bytes())["controller"] == "wva"
+
+
+def test_an_unknown_controller_is_refused_with_a_hint(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        simulate(files, "--controller", "hpa-rat")
+    assert "no controller 'hpa-rat', did you mean hpa-rate?" in capsys.readouterr().err
+
+
+def test_advisory_means_that_nothing_is_called(files: Path) -> None:
+    (files / "p.yaml").write_text("mode: advisory\n" + POLICY)
+    assert simulate(files) == 0
+    report = orjson.loads((files / "out.json").read_bytes())
+    assert (report["calls"], report["actions"]) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("p.yaml", "models: []\npools: [{name: a}]", "p.yaml: models: must not be empty"),
+        ("plant.yaml", "pools: [{name: a, prise: 3}]", "plant.yaml: pools[0].prise: unknown key"),
+        ("d.csv", "t_s,rate_rps\n0,x\n", "d.csv:2: rate_rps is 'x', not a number"),
+    ],
+)
+def test_an_unusable_file_is_named_with_its_place(
+    files: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, problem: str
+) -> None:
+    (files / name).write_text(text)
+    assert simulate(files) == 2
+    assert f"{files}/{problem}" in capsys.readouterr().err
+
+
+def test_a_backtest_prints_a_line_a_controller(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(files / "d.csv"), "--policy", str(files / "p.yaml"), "--peak-replicas", "6"]
+    assert backtest.main([*words, "--controllers", "hpa-rate,react,oracle"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == [
+        "controller", "knob", "late", "bad", "min", "GPU-h", "cost", "x", "oracle", "flaps/day",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[3:]] == ["hpa-rate", "react", "oracle"]
+    assert lines[-1].split()[-2] == "1.00"
+
+
+@pytest.mark.slow
+def test_a_backtest_draws_a_page(files: Path) -> None:
+    page = files / "page.html"
+    words = [str(files / "d.csv"), "--policy", str(files / "p.yaml"), "--html", str(page)]
+    assert backtest.main([*words, "--controllers", "predictive,oracle"]) == 0
+    assert page.read_text().count("<img src='data:image/png") == 3

@@ -1,0 +1,93 @@
+"""The plant file: its samples, its short forms, its schema, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autoscaler.commands.files import demand_of, plant_of, policy_of
+from autoscaler.simulate.plant_file import Shape, Spread, load_plant
+from autoscaler.simulate.plant_schema import plant_schema
+from autoscaler.simulate.scenario import Scenario
+from loadstar.config.errors import ConfigError
+
+HERE = Path(__file__).parents[3] / "manifests" / "config" / "autoscaler"
+
+
+def test_the_published_schema_is_that_of_the_classes() -> None:
+    """python -m autoscaler.simulate.plant_schema writes it anew."""
+    assert json.loads((HERE / "plant.schema.json").read_text()) == plant_schema()
+
+
+@pytest.mark.parametrize(
+    ("plant", "policy"),
+    [
+        ("plant-simple.yaml", "policy.yaml"),
+        ("plant-troubled.yaml", "policy.yaml"),
+        ("plant-mixed.yaml", "mixed-pools.yaml"),
+    ],
+)
+def test_the_samples_run(plant: str, policy: str) -> None:
+    demand, _ = demand_of(HERE / "demand-day.csv", 1)
+    scenario = Scenario(
+        plant=plant_of(HERE / plant),
+        policy=policy_of(HERE / policy, active=True),
+        demand=demand.between(0, 3 * 3600),
+    )
+    made = scenario.outcome("hpa-rate")
+    assert made.requests == pytest.approx(float(scenario.demand.rate_rps.sum()) * 5, rel=0.01)
+    assert made.node_hours > 0
+
+
+def test_times_may_be_a_text_a_number_or_a_distribution() -> None:
+    spec = load_plant(
+        {
+            "pools": {
+                "a": {
+                    "nodeLeadTime": "4m",
+                    "podLeadTime": 150,
+                    "warmPodLeadTime": {"median": "60s", "spread": "10%", "shape": "lognormal"},
+                },
+                "b": None,
+            }
+        }
+    )
+    assert [pool.name for pool in spec.pools] == ["a", "b"]
+    assert spec.pools[0].node_lead_time == Spread(median_s=240)
+    assert spec.pools[0].pod_lead_time == Spread(median_s=150)
+    assert spec.pools[0].warm_pod_lead_time == Spread(
+        median_s=60, spread=0.1, shape=Shape.LOGNORMAL
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({}, "pools: is required"),
+        ({"pools": []}, "pools: must not be empty, not a list"),
+        ({"pools": ["a", "a"]}, 'pools[1].name: "a" is there twice'),
+        ({"pools": ["a"], "drane": 60}, "drane: unknown key, did you mean drain?"),
+        (
+            {"pools": ["a"], "faults": [{"kind": "preempt", "at": 5, "pool": "b"}]},
+            'faults[0].pool: no pool "b"',
+        ),
+        (
+            {"pools": ["a"], "faults": [{"kind": "stockout", "at": "1h"}]},
+            "faults[0]: stockout needs a duration",
+        ),
+        (
+            {"pools": ["a"], "faults": [{"kind": "undo", "at": "1h"}]},
+            "faults[0]: undo needs a pool",
+        ),
+        (
+            {"pools": [{"name": "a", "nodeLeadTime": "soon"}]},
+            "pools[0].nodeLeadTime.median: 'soon' is not a duration like 250ms or 1m30s",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(document: object, problem: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_plant(document)
+    assert str(error.value) == problem
