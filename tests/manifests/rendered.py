@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +27,7 @@ CHART_VALUES: dict[str, dict[str, Any]] = {
         "provider": "gke",
         "tls": {"secretName": "gateway-tls"},
         "metrics": {"tokenSecret": "gateway-metrics"},
+        "signals": {"tokenSecret": "gateway-signals"},
         "autoscaling": {"enabled": False},
         "pool": {"targetPorts": [8000, 8001]},
     },
@@ -40,6 +42,18 @@ class Refused(Exception):
 def kustomized(folder: str) -> str:
     """``kustomize build manifests/FOLDER``."""
     return _run(command(KUSTOMIZE), "build", str(MANIFESTS / folder))
+
+
+def kustomized_with(beside: str, components: list[str], scratch: Path) -> str:
+    """The gateway's base with ``components``, written as an overlay beside another would be."""
+    at = MANIFESTS / beside
+    overlay = {
+        "resources": [os.path.relpath(at / "../../base/gateway", scratch)],
+        "components": [os.path.relpath(at / each, scratch) for each in components],
+        "namespace": "inference",
+    }
+    (scratch / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    return _run(command(KUSTOMIZE), "build", str(scratch))
 
 
 def charted(values: dict[str, Any], scratch: Path) -> str:

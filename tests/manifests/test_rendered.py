@@ -18,6 +18,7 @@ from tests.manifests.rendered import (
     charted,
     containers,
     kustomized,
+    kustomized_with,
     objects,
     one,
     tree,
@@ -29,6 +30,7 @@ GOLDEN = Path(__file__).with_name("golden")
 EVERY_TREE = pytest.mark.parametrize("name", TREES)
 NEGATIVE = {"pluginRef": "queue-scorer", "weight": -1}
 PORTS = {"ext-proc": 9002, "health": 9003, "metrics": 9090}
+SIGNALS = {"signals": 9004}
 
 
 @EVERY_TREE
@@ -55,8 +57,9 @@ def test_the_command_line_is_one_that_the_gateway_takes(
     mounted = [word for word in arguments if "/etc/loadstar" in word]  # not on this machine
     flags, _ = parse([word for word in arguments if word not in (*mounted, "--enable-cert-reload")])
     assert gateway["args"][0] == "gateway"
-    assert ports(gateway) == PORTS
-    assert (flags.grpc_port, flags.grpc_health_port, flags.metrics_port) == (9002, 9003, 9090)
+    assert ports(gateway) == (PORTS if flags.signals_port is None else PORTS | SIGNALS)
+    given = (flags.grpc_port, flags.grpc_health_port, flags.metrics_port, flags.signals_port)
+    assert {port for port in given if port is not None} == set(ports(gateway).values())
     assert pod["terminationGracePeriodSeconds"] > flags.drain_timeout
     envoy = containers(pod).get("envoy")
     if envoy is not None:
@@ -112,16 +115,16 @@ def test_selectors_and_ports_meet(name: str, tmp_path: Path) -> None:
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     pod = deployment["spec"]["template"]["spec"]
     named = {port for c in containers(pod).values() for port in ports(c)}
-    service = one(found, "Service")
+    services = [each for each in found if each["kind"] == "Service"]
     selectors = [
         deployment["spec"]["selector"]["matchLabels"],
-        service["spec"]["selector"],
+        *(service["spec"]["selector"] for service in services),
         one(found, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         one(found, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         *(c["labelSelector"]["matchLabels"] for c in pod["topologySpreadConstraints"]),
     ]
     assert all(selector.items() <= labels.items() for selector in selectors)
-    assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
+    assert {port["targetPort"] for each in services for port in each["spec"]["ports"]} <= named
     policy = one(found, "NetworkPolicy")["spec"]
     assert {p["port"] for rule in policy["ingress"] for p in rule["ports"]} <= named
     for scaler in [each for each in found if each["kind"] == "HorizontalPodAutoscaler"]:
@@ -156,6 +159,25 @@ def test_the_pool_asks_the_port_that_picks() -> None:
         targets
         == [{"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": name}] * 2
     )
+
+
+@pytest.mark.parametrize("mode", ["../../components/gateway-api", "../../envoy"])
+def test_components_that_need_a_secret_go_with_either_mode(mode: str, tmp_path: Path) -> None:
+    parts = ["../../components/signals", "../../components/metrics-token", mode]
+    found = objects(kustomized_with("overlays/kind", parts, tmp_path))
+    pod, gateway = gateway_of(found)
+    assert ports(gateway) == PORTS | SIGNALS
+    mounted = {mount["name"]: mount["mountPath"] for mount in gateway["volumeMounts"]}
+    secrets = {v["name"]: v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
+    assert secrets == {"signals-token": "loadstar-signals", "metrics-token": "loadstar-metrics"}
+    files = [word.partition("=")[2] for word in gateway["args"] if "-token-file=" in word]
+    assert sorted(files) == sorted(f"{mounted[name]}/token" for name in secrets)
+    assert one(found, "Service", "loadstar-gateway-signals")["spec"]["clusterIP"] == "None"
+    rules = one(found, "NetworkPolicy")["spec"]["ingress"]
+    (rule,) = [rule for rule in rules if rule["ports"] == [{"port": "signals"}]]
+    assert rule["from"][0]["podSelector"]["matchLabels"] == {
+        "app.kubernetes.io/part-of": "loadstar"
+    }
 
 
 @pytest.mark.parametrize(

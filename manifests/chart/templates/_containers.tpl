@@ -29,6 +29,10 @@ args:
 {{- if .Values.metrics.tokenSecret }}
 - --metrics-token-file=/etc/loadstar/metrics/token
 {{- end }}
+{{- if .Values.signals.tokenSecret }}
+- --signals-port=9004
+- --signals-token-file=/etc/loadstar/signals/token
+{{- end }}
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
 {{- end }}
@@ -50,6 +54,10 @@ ports:
   containerPort: 9003
 - name: metrics
   containerPort: 9090
+{{- if .Values.signals.tokenSecret }}
+- name: signals
+  containerPort: 9004
+{{- end }}
 startupProbe:
   httpGet:
     path: /livez
@@ -84,6 +92,11 @@ volumeMounts:
 {{- if .Values.metrics.tokenSecret }}
 - name: metrics-token
   mountPath: /etc/loadstar/metrics
+  readOnly: true
+{{- end }}
+{{- if .Values.signals.tokenSecret }}
+- name: signals-token
+  mountPath: /etc/loadstar/signals
   readOnly: true
 {{- end }}
 {{- end -}}
