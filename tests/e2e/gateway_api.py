@@ -19,6 +19,7 @@ GATEWAY_LABELS = {
 POOL_GROUP = "inference.networking.k8s.io"
 ROUTE_GROUP = "gateway.networking.k8s.io"
 PICKER_PORT = 9002
+H2C = "kubernetes.io/h2c"
 PICKER_ACCOUNT = "picker"
 
 
@@ -31,6 +32,7 @@ class Pool:
     pod_ips: tuple[str, ...]
     ports: tuple[int, ...] = (3000,)
     fails_open: bool = False
+    app_protocol: str = "http"
 
     @property
     def picker(self) -> str:
@@ -86,6 +88,7 @@ def pool(one: Pool) -> list[Object]:
             "metadata": _named(one.name),
             "spec": {
                 "selector": {"matchLabels": dict(one.labels)},
+                "appProtocol": one.app_protocol,
                 "targetPorts": [{"number": port} for port in one.ports],
                 "endpointPickerRef": {
                     "name": one.picker,
@@ -139,30 +142,46 @@ def route(
     name: str, hostname: str, backends: Sequence[tuple[Pool, int]], *, port: int | None = None
 ) -> Object:
     """Everything for ``hostname`` to pools, by weight; ``port`` is one that pools do not need."""
-    named_port = {} if port is None else {"port": port}
+    return _route(
+        name, hostname, [{"backendRefs": [_backend(one, weight, port) for one, weight in backends]}]
+    )
+
+
+def route_by_path(name: str, hostname: str, rules: Sequence[tuple[str, Pool]]) -> Object:
+    """Each path prefix of ``hostname`` to a pool; the prefix is not sent on."""
+    return _route(
+        name,
+        hostname,
+        [
+            {
+                "matches": [{"path": {"type": "PathPrefix", "value": prefix}}],
+                "filters": [
+                    {
+                        "type": "URLRewrite",
+                        "urlRewrite": {
+                            "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}
+                        },
+                    }
+                ],
+                "backendRefs": [_backend(one, 1)],
+            }
+            for prefix, one in rules
+        ],
+    )
+
+
+def _route(name: str, hostname: str, rules: list[Object]) -> Object:
     return {
         "apiVersion": f"{ROUTE_GROUP}/v1",
         "kind": "HTTPRoute",
         "metadata": _named(name),
-        "spec": {
-            "parentRefs": [{"name": GATEWAY}],
-            "hostnames": [hostname],
-            "rules": [
-                {
-                    "backendRefs": [
-                        {
-                            "group": POOL_GROUP,
-                            "kind": "InferencePool",
-                            "name": one.name,
-                            "weight": weight,
-                            **named_port,
-                        }
-                        for one, weight in backends
-                    ]
-                }
-            ],
-        },
+        "spec": {"parentRefs": [{"name": GATEWAY}], "hostnames": [hostname], "rules": rules},
     }
+
+
+def _backend(one: Pool, weight: int, port: int | None = None) -> Object:
+    reference = {"group": POOL_GROUP, "kind": "InferencePool", "name": one.name}
+    return {**reference, "weight": weight, **({} if port is None else {"port": port})}
 
 
 def _named(name: str) -> Object:

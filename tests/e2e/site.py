@@ -6,6 +6,8 @@ of the test; the network must be that of ``tests.e2e.network``.
 
 from __future__ import annotations
 
+import functools
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +26,8 @@ from tests.controlplane.objects import documents
 from tests.controlplane.processes import Process, Spawner, wait_until
 from tests.controlplane.recipes import ISTIO
 from tests.e2e import envoy_bootstrap, gateway_api, istio
-from tests.e2e.gateway_api import GATEWAY_IP, GATEWAY_LABELS, GATEWAY_PORT, NAMESPACE, Pool
+from tests.e2e.gateway_api import GATEWAY_IP, GATEWAY_LABELS, GATEWAY_PORT, H2C, NAMESPACE, Pool
+from tests.e2e.scenario import POOLS, routes
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "manifests" / "base" / "crds"
@@ -35,14 +38,6 @@ STOP_SECONDS = 5.0
 METRICS_PORT = 9090
 # The endpoint controllers leave out a pod whose node they do not know.
 NODE = "node-0"
-
-PRIMARY = Pool("primary", "10.77.0.20", ("10.77.1.1", "10.77.1.2", "10.77.1.3"), (3000, 3001))
-SECONDARY = Pool("secondary", "10.77.0.21", ("10.77.2.1", "10.77.2.2"), fails_open=True)
-POOLS = (PRIMARY, SECONDARY)
-SPLIT_HOSTNAME = "split.example.com"
-SPLIT = ((PRIMARY, 70), (SECONDARY, 30))
-PORT_SCENARIOS = {"no-port": None, "port-of-the-pool": 3000, "another-port": 8888}
-"""Routes to the secondary pool, by the port that they give."""
 
 
 @dataclass(slots=True)
@@ -73,15 +68,16 @@ class Site:
         )
 
     def start_picker(self, pool: Pool) -> None:
-        """Start it (again); returns once it is ready to pick."""
+        """Start it, or start it again; ``wait_picker`` returns once it is ready to pick."""
         process = self.processes.get(pool.picker)
         if process is None:
             self.start(pool.picker, self._picker_command(pool))
         else:
             process.start()
-        self.wait_answers(
-            self.picker(pool), f"http://{pool.picker_ip}:{METRICS_PORT}/readyz", READY_SECONDS
-        )
+
+    def wait_picker(self, pool: Pool) -> None:
+        url = f"http://{pool.picker_ip}:{METRICS_PORT}/readyz"
+        self.wait_answers(self.picker(pool), url, READY_SECONDS)
 
     def wait_answers(self, process: Process, url: str, within_s: float) -> None:
         """Until ``url`` answers 200, while ``process`` runs."""
@@ -144,6 +140,8 @@ def site(folder: Path) -> Iterator[Site]:
         _apply(running)
         for pool in POOLS:
             running.start_picker(pool)
+        for pool in POOLS:
+            running.wait_picker(pool)
         running.wait_answers(istiod, istio.READY_URL, READY_SECONDS)
         _start_envoy(running)
         yield running
@@ -163,18 +161,33 @@ def _pool_definition(istio_folder: Path) -> Object:
 def _start_model_servers(running: Site) -> None:
     for pool in POOLS:
         for number, ip in enumerate(pool.pod_ips):
-            command = [
-                *(sys.executable, "-m", "load_tests.emulator", "--host", ip),
-                *("--port", str(pool.ports[0]), "--count", str(len(pool.ports))),
-                *("--speed", "50", "--exit-with-parent"),
-            ]
-            running.start(f"{pool.name}-{number}", command)
+            running.start(f"{pool.name}-{number}", _model_server(pool, ip))
     for pool in POOLS:
         for number, ip in enumerate(pool.pod_ips):
             name = f"{pool.name}-{number}"
-            url = f"http://{ip}:{pool.ports[-1]}/health"
-            running.wait_answers(running.processes[name], url, READY_SECONDS)
+            for port in pool.ports:
+                running.processes[name].wait_ready(
+                    functools.partial(_listens, ip, port), within_s=READY_SECONDS
+                )
             running.run_pod(name, ip, pool.labels)
+
+
+def _model_server(pool: Pool, ip: str) -> list[str | Path]:
+    if pool.app_protocol == H2C:
+        return [sys.executable, "-m", "tests.e2e.h2c_server", ip, *map(str, pool.ports)]
+    return [
+        *(sys.executable, "-m", "load_tests.emulator", "--host", ip),
+        *("--port", str(pool.ports[0]), "--count", str(len(pool.ports))),
+        *("--speed", "50", "--exit-with-parent"),
+    ]
+
+
+def _listens(ip: str, port: int) -> bool:
+    try:
+        socket.create_connection((ip, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _apply(running: Site) -> None:
@@ -184,14 +197,9 @@ def _apply(running: Site) -> None:
     for pool in POOLS:
         running.run_pod(pool.picker, pool.picker_ip, {"app": pool.picker})
         objects.apply(gateway_api.pool(pool))
-        objects.apply(gateway_api.route(pool.name, pool.hostname, [(pool, 1)]))
-    objects.apply(gateway_api.route("split", SPLIT_HOSTNAME, SPLIT))
-    for name, port in PORT_SCENARIOS.items():
-        hostname = f"{name}.example.com"
-        objects.apply(gateway_api.route(name, hostname, [(SECONDARY, 1)], port=port))
+    objects.apply(routes())
     objects.apply(istio.without_foreign_filters())
-    for each in gateway_api.gateway():
-        objects.apply(each)
+    objects.apply(gateway_api.gateway())
 
 
 def _start_envoy(running: Site) -> None:
@@ -214,7 +222,7 @@ def _start_envoy(running: Site) -> None:
 
     for pool in POOLS:
         wait_until(
-            lambda pool=pool: flows(pool),  # type: ignore[misc] # the loop's value, kept
+            functools.partial(flows, pool),
             within_s=READY_SECONDS,
             what=f"requests flow to {pool.name}; logs are in {running.folder}",
         )

@@ -14,8 +14,17 @@ import pytest
 
 from tests.controlplane.processes import wait_until
 from tests.e2e.gateway_api import GATEWAY, NAMESPACE, POOL_GROUP, ROUTE_GROUP, Pool
-from tests.e2e.site import POOLS, PORT_SCENARIOS, PRIMARY, SECONDARY, SPLIT_HOSTNAME, Site
-from tests.e2e.traffic import Client, servers, statuses
+from tests.e2e.scenario import (
+    MODERN,
+    POOLS,
+    PORT_SCENARIOS,
+    PRIMARY,
+    RULES_HOSTNAME,
+    SECONDARY,
+    SPLIT_HOSTNAME,
+)
+from tests.e2e.site import Site
+from tests.e2e.traffic import SHORT, Client, servers, statuses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -132,6 +141,26 @@ def test_each_hostname_leads_to_its_own_pool(primary: Client, secondary: Client)
     assert set(servers(secondary.ask_many(40, both))) <= set(SECONDARY.endpoints)
 
 
+def test_each_rule_of_a_route_leads_to_its_own_pool(gateway_site: Site) -> None:
+    both = [*PRIMARY.endpoints, *SECONDARY.endpoints]
+    with closing(Client(RULES_HOSTNAME)) as client:
+        for path, pool in [("/v1/completions", PRIMARY), ("/secondary/v1/completions", SECONDARY)]:
+            answers = [client.ask(both, path=path) for _ in range(20)]
+            assert statuses(answers) == {200: 20}
+            assert set(servers(answers)) <= set(pool.endpoints)
+
+
+@pytest.mark.parametrize("endpoint", MODERN.endpoints)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_pool_of_http2_servers_is_picked_though_it_shows_no_metrics(
+    gateway_site: Site, endpoint: str, method: str
+) -> None:
+    with closing(Client(MODERN.hostname)) as client:
+        answer = client.ask([endpoint], method=method, body=None if method == "GET" else SHORT)
+    assert (answer.status, answer.served_by, answer.told) == (200, endpoint, endpoint)
+    assert json.loads(answer.body) == {"served_by": endpoint, "method": method}
+
+
 def test_a_weighted_route_is_split_over_two_pools(split: Client) -> None:
     """70 to 30, of 400: within five standard deviations, or once in two million runs.
 
@@ -198,6 +227,7 @@ def picker_killed(gateway_site: Site, pool: Pool) -> Iterator[None]:
         yield
     finally:
         gateway_site.start_picker(pool)
+        gateway_site.wait_picker(pool)
 
 
 @contextmanager
