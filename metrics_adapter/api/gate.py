@@ -61,7 +61,8 @@ class Gate:
             user = await authenticate(peer, headers, self._trust(), self._tokens)
         except BadCredentials as error:
             self._metrics.authenticated("failure", "")
-            log.info("unauthorized: %s", error)
+            # A warning, for those are held back when they come in floods.
+            log.warning("unauthorized: %s", error)
             raise Unauthorized("Unauthorized") from error
         passage.user = user
         if user.name != ANONYMOUS_NAME:

@@ -72,6 +72,8 @@ class Serving:
         # Asked for and not required: probes and bearers of tokens have none. Without a CA to
         # verify it by, one that is shown ends the handshake.
         context.verify_mode = ssl.CERT_OPTIONAL
+        # A CA may itself be one that another has signed; it is trusted all the same.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if self.trust.pem:
             context.load_verify_locations(cadata=self.trust.pem.decode("ascii"))
         # A resumed session would outlive a CA that is trusted no more, and keeps no chain.

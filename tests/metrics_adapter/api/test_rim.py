@@ -381,6 +381,30 @@ async def test_trust_that_changes_closes_what_rests_on_the_old(server: Server, k
         await server.ask(QUEUE, *HPA)  # the old CA's holder
 
 
+async def test_a_request_under_way_is_finished_and_is_the_last_of_its_ca(
+    server: Server, keys: Keys
+) -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def slow(spec: dict[str, Any]) -> dict[str, Any]:
+        asked.set()
+        await told.wait()
+        return {"allowed": True}
+
+    server.api.subject_access_review = slow  # type: ignore[method-assign]
+    kept = await server.connect(keys.proxy)
+    fresh = authority(await asyncio.to_thread(lambda: keys.fresh_pem), "fresh")
+    async with asyncio.TaskGroup() as group:
+        answer = group.create_task(kept.ask(QUEUE, *HPA))
+        await asked.wait()
+        server.serving.believe(Trust(proxy=fresh, headers=server.serving.trust.headers))
+        told.set()
+    assert answer.result().status == 200
+    with pytest.raises((OSError, asyncio.IncompleteReadError)):
+        await kept.ask(QUEUE, *HPA)
+    kept.close()
+
+
 async def test_both_cas_during_a_rotation_keep_every_connection(server: Server, keys: Keys) -> None:
     kept = await server.connect(keys.proxy)
     await kept.ask(QUEUE, *HPA)
