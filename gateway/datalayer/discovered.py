@@ -35,6 +35,14 @@ class EndpointSpec:
         """Namespace and name: who it is, whatever its address."""
         return self.namespace, self.name
 
+    def describes(self, endpoint: Endpoint) -> bool:
+        """Whether ``endpoint``, which has this key and place, is just so."""
+        return (
+            self.metrics_port == endpoint.metrics_port
+            and self.uid == endpoint.uid
+            and self.labels == endpoint.labels
+        )
+
     def at(self, slot: int) -> Endpoint:
         """The endpoint of this spec in row ``slot``."""
         return Endpoint(

@@ -168,8 +168,8 @@ class Datastore:
 
         Raises ValueError, and changes nothing, if two have the same name or the same destination.
         """
-        _refuse_repeats("name", (f"{spec.namespace}/{spec.name}" for spec in specs))
-        _refuse_repeats("destination", (host_port(spec.address, spec.port) for spec in specs))
+        _refuse_repeats("name", (spec.key for spec in specs))
+        _refuse_repeats("destination", ((spec.address, spec.port) for spec in specs))
         wanted = {spec.key: spec for spec in specs}
         removed = tuple(
             endpoint
@@ -184,13 +184,14 @@ class Datastore:
         members: dict[tuple[str, str], Endpoint] = {}
         for spec in specs:
             known = self._by_key.get(spec.key)
-            endpoint = spec.at(self._free_slot() if known is None else known.slot)
             if known is None:
+                endpoint = spec.at(self._free_slot())
                 added.append(endpoint)
-            elif endpoint != known:
-                changed.append(endpoint)
-            else:
+            elif spec.describes(known):
                 endpoint = known
+            else:
+                endpoint = spec.at(known.slot)
+                changed.append(endpoint)
             members[spec.key] = endpoint
         change = Change(tuple(added), removed, tuple(changed))
         self._synced = True
@@ -266,7 +267,10 @@ def _seat(endpoint: Endpoint) -> tuple[str, str, str, int]:
     return endpoint.id, endpoint.uid, endpoint.destination, endpoint.slot
 
 
-def _refuse_repeats(what: str, values: Iterable[str]) -> None:
-    repeated = [value for value, count in Counter(values).items() if count > 1]
-    if repeated:
-        raise ValueError(f"two endpoints have the {what} {repeated[0]}")
+def _refuse_repeats(what: str, values: Iterable[tuple[str, str] | tuple[str, int]]) -> None:
+    found = list(values)
+    if len(set(found)) == len(found):
+        return
+    one, other = next(value for value, count in Counter(found).items() if count > 1)
+    repeated = host_port(one, other) if isinstance(other, int) else f"{one}/{other}"
+    raise ValueError(f"two endpoints have the {what} {repeated}")

@@ -25,8 +25,8 @@ from loadstar.kube.errors import ApiError
 from loadstar.kube.resources import ACCESS_REVIEWS, TOKEN_REVIEWS, Resource
 from loadstar.kube.transport import CONNECT_SECONDS, Transport
 
-PAGE_OBJECTS = 250
-"""Objects in one page of a list: a few MB of pods, which a loop may stop for."""
+PAGE_OBJECTS = 100
+"""Objects in one page of a list: half a MB of pods, read in less time than a stream notices."""
 MAX_EVENT_BYTES = 8 << 20
 """Of one watch event; etcd keeps no object as large."""
 GRACE_SECONDS = 15.0

@@ -83,7 +83,7 @@ async def test_server_side_apply_says_whose_it_is(tmp_path: Path) -> None:
 
 async def test_a_long_list_comes_in_pages(tmp_path: Path) -> None:
     api = FakeApi()
-    for index in range(PAGE_OBJECTS + 20):
+    for index in range(2 * PAGE_OBJECTS + 70):
         api.put(PODS, f"p{index:04}", metadata={"labels": {"odd": str(index % 2)}})
     async with client(api, tmp_path) as kube:
         every = await kube.list(PODS)
@@ -91,7 +91,7 @@ async def test_a_long_list_comes_in_pages(tmp_path: Path) -> None:
         one = await kube.list(PODS, "default", fields="metadata.name=p0007")
     assert [len(every), len(odd), len(one)] == [270, 135, 1]
     assert every[0]["kind"] == "Pod"
-    assert [asked.query.get("continue") for asked in api.asked[:2]] == [None, "250"]
+    assert [asked.query.get("continue") for asked in api.asked[:2]] == [None, "100"]
 
 
 @pytest.mark.parametrize(
