@@ -20,6 +20,7 @@ from autoscaler.policy.model import Mode, ModelPolicy, Policy
 from autoscaler.policy.schedule import Announced, announced
 from autoscaler.sizing.decision import Decision, Reason
 from autoscaler.sizing.estimate import Estimate, Estimator
+from autoscaler.sizing.greedy import greedy
 from autoscaler.sizing.guard import DownGuard, worth_going_up
 from autoscaler.sizing.idle import EXPECTED_WORK, Idle
 from autoscaler.sizing.nodes import PoolBook
@@ -30,6 +31,9 @@ from autoscaler.sizing.variants import cheapest
 
 _REMIX_S: Final = 300.0
 """How often the mix is questioned when nothing else calls for it."""
+
+
+_SHRINKS: Final = frozenset({Reason.SCALE_DOWN, Reason.IDLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +223,12 @@ class Planner:
         """Units by offer, and the reason once bounds have had their say."""
         current = [offer.current for offer in question.offers]
         stockouts = tuple(book.supply.stockout for book in self._known)
-        calm = goal.reason in (Reason.STEADY, Reason.HOLD_DOWN, Reason.STALE)
-        due = (
-            len(current) > 1 and now - self._mixed_s >= _REMIX_S and goal.reason is not Reason.STALE
-        )
-        holds = shortfall(question, current) == 0.0 or goal.reason is Reason.STALE
+        due = len(current) > 1 and now - self._mixed_s >= _REMIX_S
         unbroken = current == [book.units for book in self._known]
         enough = sum(o.replicas * o.current for o in question.offers) >= question.least_replicas
-        if calm and holds and enough and unbroken and not due and stockouts == self._stockouts:
-            units: Sequence[int] = current
+        kept = goal.reason not in _SHRINKS and unbroken and enough and stockouts == self._stockouts
+        if goal.reason is Reason.STALE or (kept and not due and _as_good_as_any(question, current)):
+            units: Sequence[int] = current if kept else cheapest(question)
         else:
             units = cheapest(question)
             self._mixed_s = now
@@ -239,3 +240,9 @@ class Planner:
             needed = replace(question, need=min(goal.needed, question.need))
             units = held_back(needed, units, ready)
         return units, binding(question, units, goal.reason, stockouts)
+
+
+def _as_good_as_any(question: Question, units: Sequence[int]) -> bool:
+    """Whether ``units`` cover what is asked, or nothing that may be bought would cover more."""
+    short = shortfall(question, units)
+    return short == 0.0 or shortfall(question, greedy(question)) >= short - SLACK

@@ -1,0 +1,142 @@
+"""The small rules: when a difference matters, how demand is read, how headroom and rest work."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoscaler.observe.observation import Demand
+from autoscaler.policy.model import ScaleDownPolicy, ScaleToZeroPolicy
+from autoscaler.sizing.feedback import Headroom
+from autoscaler.sizing.guard import DownGuard, worth_going_up
+from autoscaler.sizing.idle import Idle
+from autoscaler.sizing.need import Arrivals, RequestSize, reactive
+
+
+@pytest.mark.parametrize(
+    ("wanted", "current", "worth"),
+    [(2, 1, True), (11, 10, True), (21, 20, False), (22, 20, True), (10, 10, False)],
+)
+def test_a_forecast_a_little_higher_changes_nothing(wanted: int, current: int, worth: bool) -> None:
+    assert worth_going_up(wanted, current) is worth
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=200))
+def test_the_guard_goes_down_only_to_the_most_of_the_window(wanted: list[int]) -> None:
+    guard = DownGuard(ScaleDownPolicy(window_s=300.0))
+    size = 60
+    for index, each in enumerate(wanted):
+        now = 15.0 * index
+        most = guard.note(now, each)
+        assert most == max(wanted[max(0, index - 20) : index + 1])
+        lowered = guard.lowered(now, size, most, 1)
+        assert min(size, most) <= lowered <= size
+        assert size - lowered <= max(1, size // 4)
+        size = lowered
+
+
+def test_a_slice_is_the_smallest_step() -> None:
+    guard = DownGuard(ScaleDownPolicy(window_s=0.0))
+    guard.note(0.0, 4)
+    guard.note(60.0, 4)
+    assert guard.lowered(60.0, 12, 4, step=4) == 8
+
+
+@pytest.mark.parametrize(
+    ("tick", "minute", "backlog_s", "work"),
+    [
+        pytest.param(4.0, 4.0, 0.0, 4.0, id="steady"),
+        pytest.param(9.0, 4.0, 0.0, 5.0, id="a spike counts to a quarter above the minute"),
+        pytest.param(1.0, 4.0, 0.0, 4.0, id="a lull counts for nothing"),
+        pytest.param(4.0, 4.0, 60.0, 6.0, id="a backlog is to be gone in half a minute"),
+    ],
+)
+def test_what_is_here_now(tick: float, minute: float, backlog_s: float, work: float) -> None:
+    assert reactive(tick, minute, backlog_s) == pytest.approx(work)
+
+
+def served(rps: float, queued: float | None) -> Demand:
+    return Demand(window_s=15.0, arrivals_rps=None, served_rps=rps, queued_requests=queued)
+
+
+def test_completions_are_corrected_by_the_queue_that_grows() -> None:
+    """A saturated fleet completes 10/s of 14/s: demand is 14, not 10."""
+    arrivals = Arrivals()
+    assert arrivals.update(0.0, served(10.0, 100.0)) is None
+    assert arrivals.update(15.0, served(10.0, 160.0)) == pytest.approx(14.0)
+    assert arrivals.update(30.0, served(10.0, None)) is None
+
+
+def test_sizes_drift_slowly_and_silence_has_none() -> None:
+    size = RequestSize()
+    size.update(Demand(window_s=15, arrivals_rps=0.0, input_tokens=0.0, output_tokens=0.0), 15.0)
+    assert size.input_tokens is None
+    size.update(Demand(window_s=15, arrivals_rps=5, input_tokens=1000, output_tokens=100), 15.0)
+    size.update(Demand(window_s=15, arrivals_rps=5, input_tokens=2000, output_tokens=100), 15.0)
+    assert size.input_tokens == pytest.approx(1025.0)
+
+
+def minute_of(headroom: Headroom, violating: float | None, **rest: float | bool) -> float:
+    for _ in range(4):
+        headroom.see(violating)
+    headroom.minute(float(rest.get("lead_s", 390.0)), frozen=bool(rest.get("frozen", False)))
+    return headroom.value
+
+
+def test_headroom_rises_by_a_hundredth_for_a_bad_minute() -> None:
+    headroom = Headroom(0.005)
+    assert minute_of(headroom, 0.5) == pytest.approx(0.00995)
+    assert minute_of(headroom, 0.01) == pytest.approx(0.0099)
+
+
+def test_headroom_moves_less_where_lead_times_are_long() -> None:
+    assert minute_of(Headroom(0.005), 0.5, lead_s=1200.0) == pytest.approx(0.00995 * 390 / 1200)
+
+
+@pytest.mark.parametrize(("violating", "frozen"), [(None, False), (0.9, True)])
+def test_minutes_that_say_nothing_teach_nothing(violating: float | None, frozen: bool) -> None:
+    assert minute_of(Headroom(0.005), violating, frozen=frozen) == 0.0
+
+
+@given(st.lists(st.floats(0, 1), max_size=600))
+def test_headroom_stays_in_bounds(violations: list[float]) -> None:
+    headroom = Headroom(0.005)
+    for each in violations:
+        assert -0.08 <= minute_of(headroom, each) <= 0.30
+
+
+def pauses(idle: Idle, seconds: list[float]) -> float:
+    now = 0.0
+    for pause in seconds:
+        idle.see(now, busy=False)
+        now += pause
+        idle.see(now, busy=True)
+        now += 30.0
+    return now
+
+
+def test_rest_lasts_as_long_as_a_cold_start_is_worth() -> None:
+    idle = Idle(ScaleToZeroPolicy(enabled=True))
+    idle.see(0.0, busy=False)
+    assert not idle.over(5 * 390 - 1, 390.0)
+    assert idle.over(5 * 390, 390.0)
+
+
+def test_short_pauses_that_come_back_are_waited_out_and_long_ones_are_not() -> None:
+    short = Idle(ScaleToZeroPolicy(enabled=True))
+    pauses(short, [600.0] * 12)
+    assert short.limit_s(390.0) == 600.0
+    long = Idle(ScaleToZeroPolicy(enabled=True))
+    pauses(long, [7200.0] * 12)
+    assert long.limit_s(390.0) == 60.0
+
+
+def test_the_policy_may_say_how_long_and_whether_at_all() -> None:
+    said = Idle(ScaleToZeroPolicy(enabled=True, idle_s=120.0))
+    never = Idle(ScaleToZeroPolicy(enabled=False))
+    for idle in (said, never):
+        idle.see(0.0, busy=False)
+    assert (said.over(120.0, 390.0), never.over(1e9, 390.0)) == (True, False)
+    said.forget()
+    assert not said.over(240.0, 390.0)
