@@ -56,6 +56,7 @@ def _run(flags: Flags) -> int:
     from gateway.main import Place, build
     from gateway.serving.drain import StopSignals
     from gateway.serving.listen import CannotListen
+    from gateway.serving.policy_in_force import Unusable
     from gateway.serving.policy_watch import watching
 
     async def serve() -> bool:
@@ -69,7 +70,12 @@ def _run(flags: Flags) -> int:
             clock, place = SystemClock(), None
             if (watch := watching(flags, os.environ, clock)) is not None:
                 place = Place(given=uvloop.run(watch.first()), policy_source=watch)
-            gateway = build(flags, os.environ, clock, traces, place)
+            try:
+                gateway = build(flags, os.environ, clock, traces, place)
+            except Unusable as error:
+                if watch is not None:
+                    uvloop.run(watch.tell(error))
+                raise
             return 0 if uvloop.run(serve()) else 1
         except (ConfigError, CertificateError) as error:
             for line in str(error).splitlines():

@@ -27,6 +27,7 @@ from gateway.serving.health import health_server
 from gateway.serving.listen import listen as open_port
 from gateway.serving.listen import serving, shown
 from gateway.serving.policy_board import publish, published
+from gateway.serving.policy_in_force import Unusable
 from gateway.serving.policy_watch import watching
 from loadstar.clock import SystemClock
 from loadstar.config.errors import ConfigError
@@ -69,7 +70,12 @@ async def collect(child: Child, flags: Flags) -> None:
             policy_source=watch,
             policy_taken=partial(publish, memory.policy),
         )
-    gateway = build(flags, os.environ, clock, None, place)
+    try:
+        gateway = build(flags, os.environ, clock, None, place)
+    except Unusable as error:
+        if watch is not None:
+            await watch.tell(error)
+        raise
     try:
         await gateway.discovery.load(store)
     except ConfigError as error:

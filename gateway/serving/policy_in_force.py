@@ -28,6 +28,10 @@ MAX_PROBLEMS = 50
 log = logging.getLogger(__name__)
 
 
+class Unusable(ConfigError):
+    """The configuration to begin with cannot be used, so there is nothing to serve with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """All that a configuration changes while the process runs, made and not yet in force."""
@@ -62,7 +66,7 @@ class PolicyInForce:
         """``load`` makes something of a text, or raises ConfigError, and may take long.
 
         ``measured`` makes the policy that requests are given; ``taken`` and ``refused`` hear of
-        what comes after ``given``.
+        what comes after ``given``. Raises Unusable if that is bad.
         """
         self._load = load
         self._measured = measured
@@ -70,7 +74,10 @@ class PolicyInForce:
         self._taken = taken
         self._refused = refused
         self._clock = clock
-        self.loaded = load(given.text)
+        try:
+            self.loaded = load(given.text)
+        except ConfigError as error:
+            raise Unusable(error.problems) from error
         self._policy = measured(self.loaded.built)
         self._stop_forgetting = store.on_left(self.loaded.built.scheduler.left)
         self._newest = given.text

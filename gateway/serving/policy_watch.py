@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from gateway.config.config_map import ConfigMapRef
 from gateway.config.flags import Flags
 from gateway.serving.policy_given import Given, Origin, Refusal
-from gateway.serving.policy_in_force import PolicyInForce
+from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
 from loadstar.kube.client import Follows, KubeClient
@@ -33,6 +33,8 @@ START_SECONDS = 20.0
 """How long to wait at the start for an API server, a ConfigMap or a right that comes just after
 us. Then the process ends with the reason, and kubelet tries again."""
 RETRY_SECONDS = 0.5
+TOLD_SECONDS = 1.0
+"""For the last word of a process that ends."""
 SHOWN_PROBLEMS = 5
 """In an Event; the log and /configz have them all."""
 COMPONENT = "loadstar-gateway"
@@ -125,6 +127,17 @@ class PolicyWatch:
                         log.warning("waiting for ConfigMap %s: %s", ref, said)
                 await asyncio.sleep(RETRY_SECONDS)
 
+    async def tell(self, error: Unusable) -> None:
+        """Say on the ConfigMap why this process ends before it has served. Raises nothing."""
+        about = ObjectRef("v1", "ConfigMap", self._ref.name, self._ref.namespace)
+        refusal = Refusal(self._clock.wall(), origin(self._ref), error.problems)
+        async with self._connect() as kube, asyncio.TaskGroup() as tasks:
+            events = EventRecorder(kube, self._clock, component=COMPONENT)
+            sending = tasks.create_task(events.run(), name="Events")
+            events.record(about, "Warning", "ConfigurationRefused", told(refusal, None))
+            await asyncio.sleep(TOLD_SECONDS)
+            sending.cancel()
+
     async def run(self, policy: PolicyInForce) -> None:
         """Take changes as they come, until cancelled."""
         ref, changed = self._ref, asyncio.Event()
@@ -181,13 +194,14 @@ class PolicyWatch:
         events.record(about, kind, reason, message)
 
 
-def told(refusal: Refusal, in_force: Given) -> str:
+def told(refusal: Refusal, in_force: Given | None) -> str:
     """A refusal in the words of an Event. The same for the same mistake, so that it is counted."""
     lines = [str(problem) for problem in refusal.problems[:SHOWN_PROBLEMS]]
     more = len(refusal.problems) - SHOWN_PROBLEMS
     if more > 0:
         lines.append(f"and {more} more, see the log")
-    return f"not taken, {in_force.sha256} stays in force: " + "; ".join(lines)
+    instead = "a start is given up" if in_force is None else f"{in_force.sha256} stays in force"
+    return f"not taken, {instead}: " + "; ".join(lines)
 
 
 def _seen(ref: ConfigMapRef, document: Mapping[str, Any]) -> _Seen:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.config.config_map import ConfigMapRef
 from gateway.serving.policy_given import Given, Origin, Refusal
-from gateway.serving.policy_in_force import PolicyInForce
+from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from gateway.serving.policy_watch import SHOWN_PROBLEMS, START_SECONDS, Kube, PolicyWatch, told
 from loadstar.config.errors import ConfigError, Problem
 from loadstar.kube.errors import Forbidden
@@ -196,6 +196,17 @@ async def test_a_start_without_the_map_ends_with_the_reason() -> None:
     cluster.api.write(None)
     with pytest.raises(ConfigError, match=r'prod/gateway/picker.yaml: configmaps "gateway" not'):
         await cluster.source.first()
+
+
+async def test_a_start_that_is_given_up_is_said_on_the_object() -> None:
+    cluster = Cluster()
+    cluster.api.write({"picker.yaml": BAD})
+    given = await cluster.source.first()
+    with pytest.raises(Unusable) as caught:
+        await asyncio.to_thread(in_force, given)
+    await cluster.source.tell(caught.value)
+    message = f"not taken, a start is given up: {WRONG}"
+    assert cluster.said() == [("Warning", "ConfigurationRefused", message)]
 
 
 def test_an_event_names_the_first_problems_and_counts_the_others() -> None:

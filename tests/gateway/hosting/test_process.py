@@ -189,6 +189,34 @@ async def test_it_follows_its_configuration(tmp_path: Path) -> None:
         await running.logged("picker.yaml taken")
 
 
+async def test_streams_that_are_open_outlive_a_change_and_end_under_the_rules_they_began_with(
+    tmp_path: Path,
+) -> None:
+    async with (
+        gateway(tmp_path, "--secure-serving=false") as running,
+        connected(await running.port("grpc")) as channel,
+    ):
+        before, after = process(channel), process(channel)
+        await before.write(request_headers())
+        await before.write(request_body(COMPLETION))
+        assert destination(await before.read()) in DESTINATIONS
+        await after.write(request_headers())  # asked before the change, answered after it
+        picker = tmp_path / "picker.yaml"
+        good = await asyncio.to_thread(picker.read_text)
+        changed = good.replace("plugins:", "plugins:\n- {type: queue-scorer}")
+        await asyncio.to_thread(picker.write_text, changed)
+        await running.logged("picker.yaml taken")
+        await before.read()  # the body's bytes
+        await before.write(response_headers())
+        assert (await before.read()).HasField("response_headers")
+        await before.write(response_body(b"{}", end=True))
+        assert (await before.read()).HasField("response_body")
+        await after.write(request_body(COMPLETION))
+        assert destination(await after.read()) in DESTINATIONS
+        for stream in (before, after):
+            await stream.done_writing()
+
+
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
