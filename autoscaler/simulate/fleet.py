@@ -91,6 +91,7 @@ class Fleet:
         self.units_up = 0
         self.units_starting = 0
         self.units_asked = 0
+        self.units_resting = 0
         self.lost_ready = 0  # ready pods lost at once since it was last set to 0
         self.slow = 1.0
 
@@ -106,6 +107,11 @@ class Fleet:
             self._place(pod, now_s)
         if have > replicas:
             self._give_up(have - replicas, now_s)
+
+    def settled(self) -> bool:
+        """Whether nothing is on its way, missing or at rest: nothing to do for a provider."""
+        moving = self.units_asked or self.units_starting or self.units_resting
+        return not (moving or self._waiting)
 
     def unplaced_units(self) -> int:
         """Units that the pods without one need."""
@@ -157,6 +163,7 @@ class Fleet:
     def remove(self, unit: UnitState, now_s: float, *, orphans: bool = True) -> None:
         """The unit is gone at once, whatever runs on it; its pods are made again elsewhere."""
         self._count_unit(unit, -1)
+        self._busy(unit)
         unit.state = Unit.GONE
         unit.life += 1
         self.units.remove(unit)
@@ -167,13 +174,15 @@ class Fleet:
         self._count_unit(unit, -1)
         unit.state = Unit.STARTING
         unit.life += 1
-        unit.empty_since_s = None
+        self._busy(unit)
         self._count_unit(unit, 1)
         self._orphan(unit, now_s, again=True)
         self._later(now_s + self._lead(self._shape.node_lead), "up", unit, unit.life)
 
     def rested(self, now_s: float) -> list[UnitState]:
         """Units that have been empty for long enough, the longest first."""
+        if not self.units_resting:
+            return []
         limit_s = self._shape.release_after_s
         return sorted(
             (
@@ -193,6 +202,8 @@ class Fleet:
 
     def unneeded(self) -> list[UnitState]:
         """Units that are asked for or starting and that no pod waits for."""
+        if not self.units_asked and not self.units_starting:
+            return []
         return [u for u in self.units if u.state in (Unit.ASKED, Unit.STARTING) and not u.pods]
 
     # --- time -------------------------------------------------------------------------------------
@@ -243,7 +254,7 @@ class Fleet:
         pod.unit = best
         best.pods.append(pod)
         if best.state is Unit.UP:
-            best.empty_since_s = None
+            self._busy(best)
             self._load(pod, now_s, self._shape.warm_lead)
 
     def _load(self, pod: PodState, now_s: float, lead: Spread) -> None:
@@ -291,8 +302,14 @@ class Fleet:
             elif self._waiting and unit.state is Unit.UP:
                 self._refill(unit, now_s)
 
+    def _busy(self, unit: UnitState) -> None:
+        if unit.empty_since_s is not None:
+            unit.empty_since_s = None
+            self.units_resting -= 1
+
     def _rests(self, unit: UnitState, now_s: float) -> None:
         unit.empty_since_s = now_s
+        self.units_resting += 1
         self._refill(unit, now_s)
 
     def _refill(self, unit: UnitState, now_s: float) -> None:
@@ -300,7 +317,7 @@ class Fleet:
             pod = self._waiting.pop(0)
             pod.unit = unit
             unit.pods.append(pod)
-            unit.empty_since_s = None
+            self._busy(unit)
             self._load(pod, now_s, self._shape.warm_lead)
 
     def _orphan(self, unit: UnitState, now_s: float, *, again: bool) -> None:

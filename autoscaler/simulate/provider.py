@@ -96,6 +96,8 @@ class Provider:
 
     def tick(self, now_s: float) -> None:
         """Ask for what pods lack, give back what has rested, notice what does not come."""
+        if self.fleet.settled():
+            return
         self._notice_stockout(now_s)
         if not self.pool.owned:
             self._autoscale(now_s)

@@ -92,7 +92,7 @@ def flash(days: int, rng: np.random.Generator) -> Floats:
     """Once a day, nobody knows when, two to three and a half times the load within a minute."""
     base = _day_and_week(days) * np.exp(_wander(days * DAY_STEPS, rng, 0.05, 2.0))
     for day in range(days):
-        start = day * DAY_STEPS + int(rng.integers(6 * HOUR_STEPS, 20 * HOUR_STEPS))
+        start = day * DAY_STEPS + int(rng.integers(0, 23 * HOUR_STEPS))
         size = rng.uniform(1.0, 2.5)
         minutes = np.arange(90 * MINUTE_STEPS) / MINUTE_STEPS
         shape = np.interp(minutes, [0, 1, 30, 90], [0.0, 1.0, 1.0, 0.0])

@@ -6,17 +6,21 @@ be compared and not only sums.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from autoscaler.simulate.catalog import OURS
 from autoscaler.simulate.tune import Point, cost_at, interval
 from load_tests.scaling.cases import Case
-from load_tests.scaling.runs import Figures, Job, Runs, days_of, grid_of
+from load_tests.scaling.runs import Figures, Job, Runs, days_of
 
-RIVAL = "hpa-rate"
+RIVAL: Final = "hpa-rate"
+FIRST_KNOBS: Final = (0.5, 0.7, 0.85, 1.0)
+REFINED: Final = 2
+LOWEST_KNOB: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,9 @@ def duel(runs: Runs, case: Case, seeds: Sequence[int]) -> Duel:
         one = replace(case, seed=seed)
         days = days_of(one)[1]
         [mine] = runs.do([Job(one, OURS, None, days)])
-        grid = grid_of(RIVAL)
-        swept = runs.sweep(one, RIVAL, grid, days)
-        knob = _knob_at(grid, swept, mine.cost)
-        [rival] = runs.do([Job(one, RIVAL, knob, days)])
+        points, rival = _at_cost(runs, one, days, mine.cost)
         ours.append(mine)
         theirs.append(rival)
-        points = [Point(k, f.cost, f.violations) for k, f in zip(grid, swept, strict=True)]
         dearer.append(cost_at(points, mine.violations) / mine.cost)
     requests = sum(f.requests for f in ours)
     late, rival_late = sum(f.late for f in ours), sum(f.late for f in theirs)
@@ -70,8 +70,25 @@ def duel(runs: Runs, case: Case, seeds: Sequence[int]) -> Duel:
     )
 
 
-def _knob_at(grid: Sequence[float], swept: Sequence[Figures], cost: float) -> float:
-    """The target at which the rival costs ``cost``; cost falls as the target grows."""
-    pairs = sorted((f.cost, k) for k, f in zip(grid, swept, strict=True))
-    knob = float(np.interp(cost, [c for c, _ in pairs], [k for _, k in pairs]))
-    return round(knob, 4)
+def _at_cost(
+    runs: Runs, case: Case, days: tuple[int, int], cost: float
+) -> tuple[list[Point], Figures]:
+    """The rival at ``cost``, and all its settings that were tried on the way."""
+    tried: dict[float, Figures] = dict(
+        zip(FIRST_KNOBS, runs.sweep(case, RIVAL, FIRST_KNOBS, days), strict=True)
+    )
+    for _ in range(REFINED):
+        knob = _knob_at(tried, cost)
+        if knob not in tried:
+            [tried[knob]] = runs.do([Job(case, RIVAL, knob, days)])
+    nearest = min(tried, key=lambda k: (abs(tried[k].cost - cost), k))
+    return [Point(k, f.cost, f.violations) for k, f in tried.items()], tried[nearest]
+
+
+def _knob_at(tried: Mapping[float, Figures], cost: float) -> float:
+    """The target at which the rival should cost ``cost``; cost falls as the target grows."""
+    pairs = sorted((f.cost, -k) for k, f in tried.items())
+    inner = float(np.interp(cost, [c for c, _ in pairs], [-k for _, k in pairs]))
+    if cost > pairs[-1][0]:
+        inner = -pairs[-1][1] * pairs[-1][0] / cost
+    return round(max(inner, LOWEST_KNOB), 3)

@@ -18,7 +18,7 @@ import numpy as np
 
 import autoscaler
 from autoscaler.simulate.catalog import CONTROLLERS, OURS
-from autoscaler.simulate.record import Outcome, outcome
+from autoscaler.simulate.record import BAD_MINUTE, Outcome, outcome
 from load_tests.scaling.cases import DAY_S, Case, scenario
 from load_tests.scaling.weeks import ALL
 from loadstar.clock import SystemClock
@@ -107,19 +107,27 @@ def _figures(made: Outcome, times: np.ndarray[tuple[int], np.dtype[np.float64]])
     )
 
 
+JUMP: Final = 1.6
+"""So many times the ten minutes before, within two minutes, is a crowd."""
+RISEN: Final = 1.25
+LOOKED_AT: Final = 60
+
+
 def recoveries(made: Outcome) -> tuple[float, ...]:
-    """Minutes after each sudden jump (x1.6 in two minutes) until the last bad one of the hour."""
+    """Seconds from each sudden jump of demand to the end of the last bad minute of its hour."""
     arrived = [m.arrived for m in made.minutes]
     found: list[float] = []
     index = 10
-    while index < len(arrived) - 60:
+    while index < len(arrived) - LOOKED_AT:
         before = sum(arrived[index - 10 : index]) / 10
-        if before > 0 and arrived[index + 2] > 1.6 * before:
-            bad = [k for k in range(60) if made.violating_by_minute[index + k] > 0.05]
-            found.append(60.0 * (max(bad) + 1) if bad else 0.0)
-            index += 120
-        else:
+        if before <= 0 or arrived[index + 2] <= JUMP * before:
             index += 1
+            continue
+        start = next(k for k in range(index, index + 3) if arrived[k] > RISEN * before)
+        hour = made.violating_by_minute[start : start + LOOKED_AT]
+        bad = [k for k, share in enumerate(hour) if share > BAD_MINUTE]
+        found.append(60.0 * (max(bad) + 1) if bad else 0.0)
+        index = start + 2 * LOOKED_AT
     return tuple(found)
 
 
