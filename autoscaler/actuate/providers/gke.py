@@ -84,6 +84,19 @@ class Google:
         found: dict[str, Any] = response.json()
         return found
 
+    def ask(self, method: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """One call of the container API as a plain document; raises ProviderError."""
+        call = getattr(self.container, method)
+        try:
+            answer = call(request=body, timeout=TIMEOUT_S, retry=None)
+        except GoogleAPICallError as error:
+            headers = getattr(error.response, "headers", None) or {}
+            raise of_response(int(error.code or 500), error.message or "", headers) from error
+        except (RetryError, requests.RequestException, GoogleAuthError) as error:
+            raise Unavailable(f"{method}: {type(error).__name__}") from error
+        found: dict[str, Any] = MessageToDict(type(answer).pb(answer))
+        return found
+
 
 class GkePool:
     """PoolApi of one GKE node pool. ``empty_nodes`` names the nodes that nothing runs on."""
@@ -116,7 +129,7 @@ class GkePool:
     def _read(self, operation: str) -> Reading:
         watched = self._operation(operation) if operation else None
         try:
-            pool = self._ask("get_node_pool", {"name": self._name})
+            pool = self._google.ask("get_node_pool", {"name": self._name})
         except Gone:
             return Reading(operation=watched)
         self._groups = dict(gke_reading.group_of(url) for url in pool["instanceGroupUrls"])
@@ -150,7 +163,7 @@ class GkePool:
                 message = "; ".join(str(each.get("message", each.get("code"))) for each in errors)
             else:
                 path = f"{self._cluster.place}/operations/{name}"
-                found = self._ask("get_operation", {"name": path})
+                found = self._google.ask("get_operation", {"name": path})
                 message = str((found.get("error") or {}).get("message", ""))
         except Gone:
             return Operation(name=operation, done=True)
@@ -160,13 +173,13 @@ class GkePool:
         match write:
             case SetSize(per_zone):
                 body: dict[str, object] = {"name": self._name, "node_count": per_zone}
-                return Accepted(str(self._ask("set_node_pool_size", body)["name"]))
+                return Accepted(str(self._google.ask("set_node_pool_size", body)["name"]))
             case SetFloor(autoscaling):
                 body = {
                     "name": self._name,
                     "autoscaling": gke_reading.autoscaling_body(autoscaling),
                 }
-                return Accepted(str(self._ask("set_node_pool_autoscaling", body)["name"]))
+                return Accepted(str(self._google.ask("set_node_pool_autoscaling", body)["name"]))
             case Release(instances):
                 return self._release(instances)
 
@@ -184,19 +197,6 @@ class GkePool:
 
     def _group_url(self, zone: str, name: str) -> str:
         return f"{self._zone_url(zone)}/instanceGroupManagers/{name}"
-
-    def _ask(self, method: str, body: Mapping[str, object]) -> dict[str, Any]:
-        """One call of the container API as a plain document; raises ProviderError."""
-        call = getattr(self._google.container, method)
-        try:
-            answer = call(request=body, timeout=TIMEOUT_S, retry=None)
-        except GoogleAPICallError as error:
-            headers = getattr(error.response, "headers", None) or {}
-            raise of_response(int(error.code or 500), error.message or "", headers) from error
-        except (RetryError, requests.RequestException, GoogleAuthError) as error:
-            raise Unavailable(f"{method}: {type(error).__name__}") from error
-        found: dict[str, Any] = MessageToDict(type(answer).pb(answer))
-        return found
 
 
 def _message(response: requests.Response) -> str:

@@ -1,0 +1,105 @@
+"""Node pools as they are against what the policy takes them for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.actuate.providers.gke_reading import autoscaling
+from autoscaler.policy.pools import PoolKind, PoolMode, PoolPolicy
+
+
+def judge(pool: PoolPolicy, node_pools: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """What there is to say of ``pool``."""
+    name = pool.node_pool or pool.name
+    subject = f"pool {pool.name}"
+    found = node_pools.get(name)
+    if found is None:
+        known = ", ".join(sorted(node_pools)) or "none"
+        return [Finding(Level.SHORT, subject, f"no node pool {name}; the cluster has {known}")]
+    findings = [*_maximum(pool, found), *_mode(pool, found), *_zones(pool, found)]
+    findings += _atomic(pool, found)
+    for condition in found.get("conditions") or ():
+        code = str(condition.get("code", ""))
+        if code in ("GCE_STOCKOUT", "GCE_QUOTA_EXCEEDED"):
+            findings.append(Finding(Level.NOTE, subject, f"its last growth ended in {code}"))
+    spot = bool((found.get("config") or {}).get("spot"))
+    if spot != pool.spot:
+        said, real = ("spot", "not spot") if pool.spot else ("on demand", "spot")
+        findings.append(Finding(Level.SHORT, subject, f"the policy says {said}, it is {real}"))
+    return findings or [Finding(Level.OK, subject, f"node pool {name} is as the policy has it")]
+
+
+def _maximum(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
+    limits = autoscaling(found.get("autoscaling") or {})
+    if not limits.enabled:
+        return []
+    zones = len(found.get("locations") or ()) or 1
+    most, wanted = limits.ceiling_nodes(zones), pool.max_units * pool.nodes_per_unit
+    if most >= wanted:
+        return []
+    name = pool.node_pool or pool.name
+    command = (
+        f"gcloud container node-pools update {name} --cluster={pool.cluster} "
+        f"--location={pool.location} --enable-autoscaling --total-max-nodes={wanted}"
+    )
+    text = f"it grows to {most} nodes at most, maxUnits may want {wanted}"
+    return [Finding(Level.SHORT, f"pool {pool.name}", text, command)]
+
+
+def _mode(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
+    on = bool((found.get("autoscaling") or {}).get("enabled"))
+    subject = f"pool {pool.name}"
+    if pool.mode is PoolMode.SET_SIZE and on:
+        text = "mode setSize, and the pool has autoscaling on: it would be undone, so never written"
+        return [Finding(Level.SHORT, subject, text, "write mode: buffer, or floor")]
+    if pool.mode is PoolMode.FLOOR and not on:
+        text = "mode floor, and the pool has autoscaling off: there is no floor"
+        return [Finding(Level.SHORT, subject, text, "write mode: setSize, or switch it on")]
+    asks_pods = (PoolMode.BUFFER, PoolMode.COMPUTE_CLASS, PoolMode.PLACEHOLDER)
+    if pool.mode in asks_pods and not on:
+        text = f"mode {pool.mode.value}, and nothing adds nodes to it: autoscaling is off"
+        return [
+            Finding(Level.SHORT, subject, text, "switch autoscaling on, or write mode: setSize")
+        ]
+    return []
+
+
+def _zones(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
+    there = set(found.get("locations") or ())
+    subject = f"pool {pool.name}"
+    findings = []
+    if pool.zones and set(pool.zones) != there:
+        text = (
+            f"the policy says {', '.join(sorted(pool.zones))}, it is in {', '.join(sorted(there))}"
+        )
+        findings.append(Finding(Level.SHORT, subject, text))
+    if pool.mode is PoolMode.SET_SIZE and len(there) > 1:
+        text = f"setSize counts per zone: sizes are multiples of {len(there)} nodes"
+        findings.append(Finding(Level.NOTE, subject, text, "use one pool a zone for finer steps"))
+    return findings
+
+
+def _atomic(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
+    """A multi-host slice: its topology says how many nodes it has, and it has no other size."""
+    topology = str((found.get("placementPolicy") or {}).get("tpuTopology", ""))
+    if pool.kind is not PoolKind.TPU or not topology:
+        return []
+    machine = str((found.get("config") or {}).get("machineType", ""))
+    chips = machine.rpartition("-")[2].removesuffix("t")
+    if not chips.isdecimal():
+        return []
+    nodes = 1
+    for side in topology.lower().split("x"):
+        nodes *= int(side)
+    nodes //= int(chips)
+    subject = f"pool {pool.name}"
+    findings = []
+    if nodes != pool.nodes_per_unit:
+        text = f"topology {topology} of {machine} has {nodes} nodes, not {pool.nodes_per_unit}"
+        findings.append(Finding(Level.SHORT, subject, text, f"write nodesPerUnit: {nodes}"))
+    if nodes > 1 and pool.max_units > 1:
+        text = f"one slice is all that a node pool can be; maxUnits is {pool.max_units}"
+        findings.append(Finding(Level.NOTE, subject, text, "make one node pool a slice"))
+    return findings

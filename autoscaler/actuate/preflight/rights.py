@@ -1,0 +1,119 @@
+"""Which rights the policy takes, at Google and in the cluster. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.actuate.workload.documents import SCALABLE
+from autoscaler.policy.model import Policy
+from autoscaler.policy.pools import PoolMode
+
+LOOKING = (
+    "container.clusters.get",
+    "container.operations.get",
+    "compute.instanceGroupManagers.get",
+)
+RESIZING = ("container.clusters.update", "compute.instanceGroupManagers.update")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One right in the cluster."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    def spec(self) -> dict[str, object]:
+        """For a SelfSubjectAccessReview."""
+        said = {
+            "verb": self.verb,
+            "group": self.group,
+            "resource": self.resource,
+            "namespace": self.namespace,
+            "name": self.name,
+            "subresource": self.subresource,
+        }
+        return {"resourceAttributes": {key: value for key, value in said.items() if value}}
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {resource}{'.' + self.group if self.group else ''}{where}"
+
+
+def at_google(policy: Policy) -> tuple[str, ...]:
+    """The permissions of the project that the policy's pools take."""
+    modes = {pool.mode for pool in policy.pools if pool.provider == "gke"}
+    if not modes & {PoolMode.SET_SIZE, PoolMode.FLOOR}:
+        return ()
+    return (*LOOKING, *RESIZING) if PoolMode.SET_SIZE in modes else (*LOOKING, RESIZING[0])
+
+
+def in_cluster(policy: Policy) -> tuple[Access, ...]:
+    """The rights in the cluster that the policy takes."""
+    found: dict[Access, None] = {}
+    for resource in ("pods", "nodes"):
+        for verb in ("list", "watch"):
+            found[Access(verb, "", resource)] = None
+    modes = {pool.name: pool.mode for pool in policy.pools}
+    for model in policy.models:
+        for variant in model.variants:
+            target = variant.target
+            if target is None or target.kind not in SCALABLE:
+                continue
+            place = target.namespace or model.namespace
+            kind = SCALABLE[target.kind]
+            for verb in ("get", "patch"):
+                scale = Access(verb, kind.group, kind.plural, place, target.name, "scale")
+                found[scale] = None
+                if target.hpa:
+                    hpa = "horizontalpodautoscalers"
+                    found[Access(verb, "autoscaling", hpa, place, target.hpa)] = None
+                if target.scaled_object:
+                    name = target.scaled_object
+                    found[Access(verb, "keda.sh", "scaledobjects", place, name)] = None
+            found[Access("create", "", "events", place)] = None
+            mode = modes[variant.pool]
+            if mode is PoolMode.BUFFER:
+                found[Access("patch", "autoscaling.x-k8s.io", "capacitybuffers", place)] = None
+            if mode is PoolMode.PLACEHOLDER:
+                found[Access("create", "apps", "deployments", place)] = None
+                found[Access("create", "scheduling.k8s.io", "priorityclasses")] = None
+            if mode is PoolMode.PROVISIONING_REQUEST:
+                group = "autoscaling.x-k8s.io"
+                found[Access("create", group, "provisioningrequests", place)] = None
+    return tuple(found)
+
+
+def judge_google(wanted: Iterable[str], granted: Collection[str], project: str) -> list[Finding]:
+    """One finding for what is missing, or one that all is there."""
+    missing = [each for each in wanted if each not in granted]
+    if not missing:
+        return [Finding(Level.OK, "permissions", "all that the pools' modes take")]
+    return [
+        Finding(
+            Level.SHORT,
+            f"permission {each}",
+            "not granted",
+            f"gcloud projects add-iam-policy-binding {project} --member=MEMBER "
+            f"--role={_role(each)}",
+        )
+        for each in missing
+    ]
+
+
+def _role(permission: str) -> str:
+    """The smallest predefined role that has ``permission``."""
+    if permission.startswith("compute."):
+        return "roles/compute.instanceAdmin.v1"
+    return (
+        "roles/container.clusterAdmin"
+        if permission.endswith("update")
+        else ("roles/container.clusterViewer")
+    )

@@ -1,0 +1,264 @@
+"""Preflight says what is short and the command that asks for it, and changes nothing.
+
+Google's own client speaks to the fake; the cluster's answers are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.commands.preflight import at_google, in_cluster, told
+from autoscaler.policy.model import Policy, load_policy
+from loadstar.kube.errors import NotFound
+from loadstar.kube.resources import Resource
+from tests.fakes.clock import ManualClock
+from tests.fakes.gke.cloud import Cloud, Pool
+from tests.fakes.gke.in_process import HOST, Answers, google
+from tests.fakes.gke.routes import CLUSTER, LOCATION, PROJECT, Answer, Api, Project
+
+ZONE = "us-central1-a"
+WHERE = f"{{cluster: {CLUSTER}, location: {LOCATION}, "
+
+
+class Answering:
+    api: Api
+
+    def answer(self, method: str, url: str, body: bytes = b"") -> Answer:
+        return self.api.answer(method, url, body)
+
+
+ANSWERS: Answers = (SWITCH := Answering())
+GOOGLE = google(ANSWERS)
+
+
+class Machines(Api):
+    """The fake, whose pools have accelerators."""
+
+    def __init__(self, cloud: Cloud, project: Project, configs: Mapping[str, Any]) -> None:
+        super().__init__(cloud, project)
+        self._configs = configs
+
+    def _described(self, pool: Pool) -> dict[str, Any]:
+        return {**super()._described(pool), **self._configs.get(pool.name, {})}
+
+
+def gpus(name: str, count: int) -> dict[str, Any]:
+    return {"config": {"accelerators": [{"acceleratorType": name, "acceleratorCount": count}]}}
+
+
+def findings(
+    pools: str, project: Project, configs: Mapping[str, Any], *clouded: Pool
+) -> list[Finding]:
+    cloud = Cloud(ManualClock().now)
+    for pool in clouded:
+        cloud.add(pool)
+    SWITCH.api = Machines(cloud, project, configs)
+    policy = load_policy(f"models: [{{name: m}}]\npools:\n{pools}")
+    found = at_google(policy, GOOGLE, PROJECT, manager=f"http://{HOST}", quotas=f"http://{HOST}")
+    assert [c.method for c in cloud.calls if c.method in ("setSize", "setAutoscaling")] == []
+    return found
+
+
+def short(found: list[Finding]) -> list[Finding]:
+    return [each for each in found if each.level is Level.SHORT]
+
+
+def test_enough_of_everything_is_ok(capsys: pytest.CaptureFixture[str]) -> None:
+    regional = [{"metric": "NVIDIA_L4_GPUS", "limit": 64, "usage": 8}]
+    everywhere = [{"metric": "GPUS_ALL_REGIONS", "limit": 100, "usage": 8}]
+    found = findings(
+        f"- {WHERE}name: l4, mode: setSize, maxUnits: 8}}",
+        Project(regional=regional, project=everywhere),
+        {"l4": gpus("nvidia-l4", 2)},
+        Pool("l4", (ZONE,)),
+    )
+    assert {each.level for each in found} == {Level.OK}
+    assert told(found) == 0
+    assert "64 chips, 8 in use; l4 may want 16" in capsys.readouterr().out
+
+
+def test_a_regional_quota_that_is_short_comes_with_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = findings(
+        f"- {WHERE}name: l4, mode: setSize, maxUnits: 8}}",
+        Project(regional=[{"metric": "NVIDIA_L4_GPUS", "limit": 4, "usage": 4}]),
+        {"l4": gpus("nvidia-l4", 2)},
+        Pool("l4", (ZONE,)),
+    )
+    (quota,) = short(found)
+    assert quota.text == "4 chips, 4 in use; l4 may want 16"
+    assert quota.mend == (
+        "gcloud beta quotas preferences create --project=demo --service=compute.googleapis.com "
+        "--quota-id=NVIDIA-L4-GPUS-per-project-region --preferred-value=16 "
+        "--dimensions=region=us-central1"
+    )
+    assert told(found) == 1
+    assert quota.mend in capsys.readouterr().out
+
+
+def test_spot_pools_draw_on_the_preemptible_quota_together() -> None:
+    regional = [
+        {"metric": "NVIDIA_L4_GPUS", "limit": 99, "usage": 0},
+        {"metric": "PREEMPTIBLE_NVIDIA_L4_GPUS", "limit": 10, "usage": 0},
+    ]
+    found = findings(
+        f"- {WHERE}name: a, mode: setSize, maxUnits: 3, spot: true}}\n"
+        f"- {WHERE}name: b, mode: setSize, maxUnits: 3, spot: true}}",
+        Project(regional=regional),
+        {name: {"config": {**gpus("nvidia-l4", 2)["config"], "spot": True}} for name in "ab"},
+        Pool("a", (ZONE,), spot=True),
+        Pool("b", (ZONE,), spot=True),
+    )
+    (quota,) = short(found)
+    assert quota.text == "10 chips, 0 in use; a, b may want 12"
+    assert "PREEMPTIBLE-NVIDIA-L4-GPUS" in quota.mend
+
+
+def test_newer_families_have_a_quota_with_a_dimension() -> None:
+    info = {
+        "metric": "compute.googleapis.com/gpus_per_gpu_family",
+        "quotaId": "GPUS-PER-GPU-FAMILY-per-project-region",
+        "dimensionsInfos": [
+            {
+                "dimensions": {"region": "us-central1", "gpu_family": "NVIDIA_H200_141GB"},
+                "details": {"value": "16"},
+            },
+            {
+                "dimensions": {"region": "europe-west4", "gpu_family": "NVIDIA_H200_141GB"},
+                "details": {"value": "640"},
+            },
+        ],
+    }
+    found = findings(
+        f"- {WHERE}name: h200, mode: setSize, maxUnits: 4}}",
+        Project(infos=[info]),
+        {"h200": gpus("nvidia-h200-141gb", 8)},
+        Pool("h200", (ZONE,)),
+    )
+    (quota,) = short(found)
+    assert quota.text == "16 chips; h200 may want 32"
+    assert "--dimensions=region=us-central1,gpu_family=NVIDIA_H200_141GB" in quota.mend
+
+
+def test_tpus_have_theirs_and_a_slice_has_as_many_nodes_as_its_topology_says() -> None:
+    info = {
+        "metric": "compute.googleapis.com/tpus_per_tpu_family",
+        "quotaId": "TPUS-PER-TPU-FAMILY-per-project-region",
+        "dimensionsInfos": [
+            {
+                "dimensions": {"region": "us-central1", "tpu_family": "CT5LP"},
+                "details": {"value": "8"},
+            }
+        ],
+    }
+    config = {
+        "config": {"machineType": "ct5lp-hightpu-4t"},
+        "placementPolicy": {"tpuTopology": "4x4"},
+    }
+    found = findings(
+        f"- {WHERE}name: v5e, kind: tpu, mode: setSize, maxUnits: 1, nodesPerUnit: 2}}",
+        Project(infos=[info]),
+        {"v5e": config},
+        Pool("v5e", (ZONE,), slice_nodes=4),
+    )
+    (nodes,) = short(found)
+    assert nodes.mend == "write nodesPerUnit: 4"
+    assert "8 chips; v5e may want 8" in " ".join(each.text for each in found)
+
+
+def test_permissions_that_are_missing_are_named_with_a_role() -> None:
+    found = findings(
+        f"- {WHERE}name: l4, mode: setSize}}",
+        Project(denied={"container.clusters.update"}),
+        {},
+        Pool("l4", (ZONE,)),
+    )
+    (missing,) = short(found)
+    assert missing.subject == "permission container.clusters.update"
+    assert "--role=roles/container.clusterAdmin" in missing.mend
+
+
+@pytest.mark.parametrize(
+    ("pool", "cloud", "says"),
+    [
+        ("mode: setSize", Pool("other", (ZONE,)), "no node pool l4; the cluster has other"),
+        (
+            "mode: setSize",
+            Pool("l4", (ZONE,), autoscaling={"enabled": True, "totalMaxNodeCount": 99}),
+            "it would be undone, so never written",
+        ),
+        ("mode: floor", Pool("l4", (ZONE,)), "autoscaling off: there is no floor"),
+        ("mode: buffer", Pool("l4", (ZONE,)), "nothing adds nodes to it"),
+        (
+            "mode: buffer, maxUnits: 9",
+            Pool("l4", (ZONE,), autoscaling={"enabled": True, "totalMaxNodeCount": 4}),
+            "it grows to 4 nodes at most, maxUnits may want 9",
+        ),
+        ("mode: setSize, spot: true", Pool("l4", (ZONE,)), "the policy says spot, it is not spot"),
+        (
+            "mode: setSize, zones: [us-central1-b]",
+            Pool("l4", (ZONE,)),
+            "the policy says us-central1-b, it is in us-central1-a",
+        ),
+    ],
+)
+def test_a_pool_that_is_not_what_the_policy_takes_it_for(pool: str, cloud: Pool, says: str) -> None:
+    found = findings(f"- {WHERE}name: l4, {pool}}}", Project(), {}, cloud)
+    assert says in " ".join(each.text for each in short(found))
+
+
+class Cluster:
+    """Answers reviews; ``denied`` are (verb, resource)."""
+
+    def __init__(self, denied: set[tuple[str, str]], served: Mapping[str, list[str]]) -> None:
+        self.denied, self.served = denied, served
+
+    async def raw(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+        if path == "/version":
+            return {"gitVersion": "v1.36.3"}
+        if path not in self.served:
+            raise NotFound(path, status=404)
+        return {"resources": [{"name": each} for each in self.served[path]]}
+
+    async def create(
+        self,
+        resource: Resource,
+        document: dict[str, Any],
+        namespace: str = "",
+        *,
+        subresource: str = "",
+    ) -> dict[str, Any]:
+        asked = document["spec"]["resourceAttributes"]
+        allowed = (asked["verb"], asked["resource"]) not in self.denied
+        return {"status": {"allowed": allowed}}
+
+
+def policy(mode: str) -> Policy:
+    return load_policy(
+        "models:\n- name: m\n  namespace: llm\n  variants:\n"
+        "  - {pool: l4, target: {name: vllm, hpa: vllm}}\n"
+        f"pools:\n- {{name: l4, mode: {mode}}}\n"
+    )
+
+
+async def test_rights_in_the_cluster_are_asked_for_one_by_one() -> None:
+    served = {"/apis/autoscaling.x-k8s.io/v1beta1": ["capacitybuffers"]}
+    cluster = Cluster({("patch", "horizontalpodautoscalers")}, served)
+    found = await in_cluster(policy("buffer"), cluster)
+    (missing,) = short(found)
+    assert missing.subject == "right to patch horizontalpodautoscalers.autoscaling in llm"
+    assert "mode buffer is served" in found[-1].text
+
+
+async def test_a_rung_that_is_not_served_says_which_will_be_used() -> None:
+    found = await in_cluster(policy("buffer"), Cluster(set(), {}))
+    assert found[-1] == Finding(
+        Level.NOTE, "pool l4", "mode buffer is not served here; placeholder will be used"
+    )
+    found = await in_cluster(policy("provisioningRequest"), Cluster(set(), {}))
+    assert found[-1].level is Level.SHORT
