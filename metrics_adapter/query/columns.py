@@ -35,8 +35,8 @@ class Objects:
     uids: tuple[str, ...]
     """Empty where the source does not know it."""
     index: Mapping[Key, int]
-    labels: tuple[Mapping[str, str], ...] = ()
-    """As the source tells them, where nobody else does; or nothing."""
+    labels: tuple[Mapping[str, str], ...]
+    """Those that count where nobody else tells an object's; empty if the source does not either."""
 
 
 def objects(
@@ -51,7 +51,7 @@ def objects(
         tuple(keys),
         tuple(uids) or ("",) * len(keys),
         {key: position for position, key in enumerate(keys)},
-        tuple(labels),
+        tuple(labels) or (NO_LABELS,) * len(keys),
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from loadstar.kube.resources import PODS
 from metrics_adapter.adapter_config import parse_config
 from metrics_adapter.catalog import catalog
+from metrics_adapter.errors import NotFound
 from metrics_adapter.query import Published, View
 from metrics_adapter.query.assemble import Page, Words, assemble
 from metrics_adapter.query.inventory import Inventory
@@ -219,3 +220,12 @@ def test_growth_is_never_negative_and_never_more_than_was_counted(counts: list[i
         after - before if after >= before else after for before, after in itertools.pairwise(counts)
     )
     assert rate == pytest.approx(grown / (2 * (len(counts) - 1)))
+
+
+def test_without_kubernetes_pods_that_are_read_are_those_that_there_are() -> None:
+    following = Following().read(VLLM, 1)
+    known = View(following.catalog, following.view.published)
+
+    assert numbers(ask(known, "queue_depth")) == {"a": 7.0}
+    with pytest.raises(NotFound, match="there are no pods matching app=vllm"):
+        ask(known, "queue_depth", selecting="app=vllm")
