@@ -16,8 +16,8 @@ from autoscaler.observe.observation import Demand
 from loadstar.signals.model import EndpointLoad, Histogram, PoolLoad, Snapshot
 
 KEPT_S = 90.0
-SPACING_S = 2.0
-"""Snapshots come every second; two of three are enough to find one a window ago."""
+SPACING_S = 2.5
+"""Snapshots come every second; one of two or three is enough to find one a window ago."""
 MAX_PUBLISHERS = 256
 
 _ModelKey = tuple[str, str, str]
