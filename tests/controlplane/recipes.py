@@ -63,8 +63,6 @@ KUBERNETES = Recipe(
 _PILOT_CRDS = "manifests/charts/base/files/crd-all.gen.yaml"
 _GATEWAY_API = "sigs.k8s.io/gateway-api"
 _GATEWAY_CRDS = "config/crd/experimental/gateway.networking.k8s.io"
-_INFERENCE_EXTENSION = "sigs.k8s.io/gateway-api-inference-extension"
-_POOL_CRD = "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"
 
 # Istio's module has no tagged versions in the registry; this is what its head was then.
 ISTIO = Recipe(
@@ -75,7 +73,6 @@ ISTIO = Recipe(
     about_minutes=10,
     keep=(
         ("istio.io/istio", _PILOT_CRDS),
-        (_INFERENCE_EXTENSION, _POOL_CRD),
         *(
             (_GATEWAY_API, f"{_GATEWAY_CRDS}_{plural}.yaml")
             for plural in (

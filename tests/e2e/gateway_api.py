@@ -110,14 +110,19 @@ def pool(one: Pool) -> list[Object]:
     ]
 
 
-def picker_rights() -> list[Object]:
-    """What the pickers' service account may do: read its pool, its pods and what they are for."""
+def picker_rights(pools: Sequence[Pool]) -> list[Object]:
+    """What the pickers' service account may do: read their pools, pods and what these are for."""
     group = "rbac.authorization.k8s.io"
     account = {"kind": "ServiceAccount", "name": PICKER_ACCOUNT, "namespace": NAMESPACE}
-    read = ["get", "list", "watch"]
+    read = ["list", "watch"]
     rules = [
         {"apiGroups": [""], "resources": ["pods"], "verbs": read},
-        {"apiGroups": [POOL_GROUP], "resources": ["inferencepools"], "verbs": read},
+        {
+            "apiGroups": [POOL_GROUP],
+            "resources": ["inferencepools"],
+            "resourceNames": [each.name for each in pools],
+            "verbs": read,
+        },
         {
             "apiGroups": ["inference.networking.x-k8s.io", "llm-d.ai"],
             "resources": ["inferenceobjectives", "inferencemodelrewrites"],

@@ -1,4 +1,4 @@
-"""Istio's control plane as one process: what it is told, and where its CRDs are.
+"""Istio's control plane as one process: what it is told. Its CRDs lie beside the binary.
 
 Only what an ingress needs: no sidecars, no certificates of its own, xDS in plaintext on loopback.
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 import yaml
 
 from tests.controlplane.api import Object
-from tests.controlplane.objects import documents
 
 NAMESPACE = "istio-system"
 XDS_HOST, XDS_PORT = "127.0.0.1", 15010
@@ -48,15 +47,6 @@ def command(binaries: Path, kubeconfig: Path, folder: Path) -> list[str | Path]:
         *("--grpcAddr", f"{XDS_HOST}:{XDS_PORT}", "--secureGRPCAddr", ""),
         *("--httpAddr", f"{XDS_HOST}:{HTTP_PORT}", "--httpsAddr", ""),
         *("--monitoringAddr", f"{XDS_HOST}:15014"),
-    ]
-
-
-def definitions(binaries: Path) -> list[Object]:
-    """The CRDs of Istio and of the Gateway API, at the versions it was built with."""
-    return [
-        each
-        for each in documents(binaries)
-        if not each["metadata"]["name"].endswith(".inference.networking.k8s.io")
     ]
 
 

@@ -32,7 +32,6 @@ from tests.e2e.scenario import POOLS, routes
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "manifests" / "base" / "crds"
 PICKER_CONFIG = ROOT / "manifests" / "config" / "conformance.yaml"
-POOL_CRD = "inferencepools.inference.networking.k8s.io"
 READY_SECONDS = 120.0
 STOP_SECONDS = 5.0
 METRICS_PORT = 9090
@@ -129,8 +128,8 @@ def site(folder: Path) -> Iterator[Site]:
             [
                 gateway_api.namespace(istio.NAMESPACE),
                 gateway_api.namespace(NAMESPACE),
-                *istio.definitions(istio_folder),
-                _pool_definition(istio_folder),
+                *documents(istio_folder),
+                *documents(CRDS),
             ]
         )
         plane.objects.node(NODE)
@@ -150,12 +149,6 @@ def site(folder: Path) -> Iterator[Site]:
 def _stop(running: Site) -> None:
     for process in reversed(running.processes.values()):
         process.stop(grace_s=0 if process.name == "istiod" else STOP_SECONDS)
-
-
-def _pool_definition(istio_folder: Path) -> Object:
-    """Our CRD of the InferencePool; where there is none, that of Istio's build."""
-    found = documents(CRDS) if CRDS.is_dir() else documents(istio_folder)
-    return next(each for each in found if each["metadata"]["name"] == POOL_CRD)
 
 
 def _start_model_servers(running: Site) -> None:
@@ -192,7 +185,7 @@ def _listens(ip: str, port: int) -> bool:
 
 def _apply(running: Site) -> None:
     objects = running.plane.objects
-    objects.apply(gateway_api.picker_rights())
+    objects.apply(gateway_api.picker_rights(POOLS))
     running.run_pod("gw-istio-0", GATEWAY_IP, GATEWAY_LABELS)
     for pool in POOLS:
         running.run_pod(pool.picker, pool.picker_ip, {"app": pool.picker})
