@@ -82,15 +82,15 @@ def test_what_is_no_line_is_refused(text: bytes) -> None:
 
 
 def test_what_was_decided_is_decided_again_bit_for_bit(tmp_path: Path) -> None:
-    record(tmp_path)
+    record(tmp_path, 300)
     again = list(replay(read(tmp_path)))
-    assert len(again) == 400
+    assert len(again) == 300
     assert [one for one in again if not one.same] == []
     assert len({one.again.total() for one in again}) > 1  # it was no night without events
 
 
 def test_each_segment_can_be_replayed_alone(tmp_path: Path) -> None:
-    paths = record(tmp_path, 600, segment_bytes=60_000)
+    paths = record(tmp_path, 200, segment_bytes=40_000)
     assert len(paths) > 2
     for path in paths:
         assert all(one.same for one in replay(read(path)))
