@@ -16,6 +16,7 @@ from typing import Final
 from autoscaler.forecast.conformal import Conformal
 from autoscaler.forecast.last_value import LastValue
 from autoscaler.forecast.mix import Mix, pinball
+from autoscaler.forecast.outlook import Outlook
 from autoscaler.forecast.profile import DayProfile
 from autoscaler.forecast.ridge import Ridge
 from autoscaler.forecast.seasonal import Yesterday
@@ -60,6 +61,7 @@ class Forecaster:
         # A mean of bounds covers more than each of them: the mix needs its own correction.
         self._last_word = Conformal(miss_rate)
         self._said: deque[_Said | None] = deque(maxlen=horizon + 1)
+        self.outlook = Outlook(miss_rate)
         self._covered: float | None = None
         self.latest: Forecast | None = None
         self._count = 0
@@ -82,6 +84,7 @@ class Forecaster:
         self._score()
         for expert in self._experts:
             expert.learn(self._series, self.horizon)
+        self.outlook.observe(self._series)
         if not self._series.seen():
             self._said.append(None)
             return None

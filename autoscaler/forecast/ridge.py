@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,18 +26,34 @@ _MOST: Final = 1.5
 """No prediction is further than this, in logs, from the last five minutes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """target = intercept + (row - means) @ coefficients."""
+
+    means: Floats
+    coefficients: Floats
+    intercept: Floats
+
+    def rise(self, row: Floats) -> Floats:
+        """The targets of ``row``, bounded; a feature that it lacks stands at its mean."""
+        away = row - self.means
+        away[np.isnan(away)] = 0.0
+        made: Floats = np.clip(self.intercept + away @ self.coefficients, -_MOST, _MOST)
+        return made
+
+
 class Moments:
     """Faded sums over closed windows; a feature that a row lacks stands at its mean so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, targets: int = 1) -> None:
         self.count = 0
         self._weight = 0.0
         self._rows: Floats = np.zeros(WIDTH)
         self._squares: Floats = np.zeros((WIDTH, WIDTH))
-        self._target = 0.0
-        self._products: Floats = np.zeros(WIDTH)
+        self._target: Floats = np.zeros(targets)
+        self._products: Floats = np.zeros((WIDTH, targets))
 
-    def add(self, row: Floats, target: float) -> None:
+    def add(self, row: Floats, target: Floats) -> None:
         whole = row
         missing = np.isnan(row)
         if missing.any():
@@ -44,17 +61,17 @@ class Moments:
             whole = np.where(missing, mean, row)
         self.count += 1
         self._weight = _FADE * self._weight + 1.0
-        self._target = _FADE * self._target + target
         for sums, new in (
             (self._rows, whole),
-            (self._products, whole * target),
+            (self._target, target),
+            (self._products, np.outer(whole, target)),
             (self._squares, np.outer(whole, whole)),
         ):
             sums *= _FADE
             sums += new
 
-    def solve(self) -> tuple[Floats, Floats, float]:
-        """(means, coefficients, intercept): target = intercept + (row - means) @ coefficients."""
+    def solve(self) -> Fitted:
+        """The regression of what has been added."""
         means = self._rows / self._weight
         target = self._target / self._weight
         covariance = self._squares / self._weight - np.outer(means, means)
@@ -63,9 +80,9 @@ class Moments:
         scales[steady] = 1.0
         standard = covariance / np.outer(scales, scales)
         standard[np.diag_indices(WIDTH)] += _SHRINK * (1.0 + _YOUNG_ROWS / self.count)
-        moved = (self._products / self._weight - means * target) / scales
+        moved = (self._products / self._weight - np.outer(means, target)) / scales[:, None]
         moved[steady] = 0.0
-        return means, np.linalg.solve(standard, moved) / scales, target
+        return Fitted(means, np.linalg.solve(standard, moved) / scales[:, None], target)
 
 
 class Ridge:
@@ -76,7 +93,7 @@ class Ridge:
     def __init__(self, horizon: int) -> None:
         self._open: deque[tuple[Floats, float]] = deque(maxlen=horizon + 1)
         self._moments = Moments()
-        self._fitted: tuple[Floats, Floats, float] | None = None
+        self._fitted: Fitted | None = None
         self._next_fit = 0
 
     def learn(self, series: MinuteSeries, horizon: int) -> None:
@@ -85,17 +102,12 @@ class Ridge:
             row, then = self._open[0]
             label = series.label(horizon)
             if not math.isnan(label):
-                self._moments.add(row, label - then)
+                self._moments.add(row, np.array([label - then]))
         if series.minute >= self._next_fit and self._moments.count >= _LEAST_ROWS:
             self._fitted = self._moments.solve()
             self._next_fit = series.minute + _REFIT_MINUTES
 
     def expect(self, series: MinuteSeries, horizon: int) -> float:
         row, now = self._open[-1]
-        if self._fitted is None:
-            return math.exp(now)
-        means, coefficients, intercept = self._fitted
-        away = row - means
-        away[np.isnan(away)] = 0.0
-        rise = float(away @ coefficients) + intercept
-        return math.exp(now + min(max(rise, -_MOST), _MOST))
+        rise = 0.0 if self._fitted is None else float(self._fitted.rise(row)[0])
+        return math.exp(now + rise)

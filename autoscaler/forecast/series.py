@@ -93,6 +93,11 @@ class MinuteSeries:
         at = self._used - 1 - ago
         return float(self.labels[at]) if at >= 0 else math.nan
 
+    def whole(self, minutes: int) -> bool:
+        """Whether none of the last ``minutes`` is a gap."""
+        start = self._used - minutes
+        return start >= 0 and bool(self._seen[start : self._used].all())
+
     def seen(self) -> bool:
         """Whether the newest minute is no gap."""
         return bool(self._used and self._seen[self._used - 1])

@@ -48,6 +48,17 @@ class Estimate:
         return max(upper, self.reactive_work)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatesAhead:
+    """Demand in one minute to come."""
+
+    minutes: int
+    expected_rps: float
+    upper_rps: float
+    input_tokens_per_request: float
+    output_tokens_per_request: float
+
+
 class Estimator:
     """One model's."""
 
@@ -110,6 +121,24 @@ class Estimator:
             headroom=self.headroom.value,
             kappa=self.kappa.value,
             forecast=self._forecast,
+        )
+
+    def ahead(self) -> tuple[RatesAhead, ...]:
+        """Demand from a minute to an hour ahead, in requests and tokens of today's mix."""
+        size = self._size
+        if self._forecaster is None or size.input_tokens is None or size.output_tokens is None:
+            return ()
+        isl, osl = size.input_tokens, size.output_tokens
+        request_s = self._work.request_s(isl, osl, size.prefix_hit)
+        return tuple(
+            RatesAhead(
+                minutes=each.minutes,
+                expected_rps=each.expected / request_s,
+                upper_rps=each.upper / request_s,
+                input_tokens_per_request=isl,
+                output_tokens_per_request=osl,
+            )
+            for each in self._forecaster.outlook.latest
         )
 
     def _violating(

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from autoscaler.forecast.conformal import Conformal
 from autoscaler.forecast.features import WIDTH, features
 from autoscaler.forecast.mix import Mix, pinball
+from autoscaler.forecast.outlook import MINUTES_AHEAD, Outlook
 from autoscaler.forecast.profile import DayProfile
 from autoscaler.forecast.ridge import Moments
 from autoscaler.forecast.seasonal import Yesterday
 from autoscaler.forecast.series import DAY, MinuteSeries
-from tests.autoscaler.forecast.weeks import diurnal
+from tests.autoscaler.forecast.weeks import diurnal, noisy
 
 
 def series_of(works: list[float], horizon: int = 3, kept: int = 30) -> MinuteSeries:
@@ -108,13 +109,14 @@ def test_ridge_finds_a_linear_law_and_stands_missing_features() -> None:
         if i < 500:
             row[5:9] = np.nan
         row[10] = 1.0  # never moves
-        moments.add(row, target)
-    means, coefficients, intercept = moments.solve()
+        moments.add(row, np.array([target]))
+    fitted = moments.solve()
+    coefficients = fitted.coefficients[:, 0]
     assert coefficients[1] == pytest.approx(0.5, abs=0.01)
     assert coefficients[2] == pytest.approx(-0.2, abs=0.01)
     assert abs(coefficients[10]) < 1e-9
-    away = np.zeros(WIDTH) - means
-    assert intercept + away @ coefficients == pytest.approx(0.1, abs=0.02)
+    assert fitted.rise(np.zeros(WIDTH)) == pytest.approx([0.1], abs=0.02)
+    assert fitted.rise(np.full(WIDTH, 100.0)) == pytest.approx([1.5])  # bounded
 
 
 def test_yesterday_and_the_profile_tell_the_day_when_they_have_seen_one() -> None:
@@ -132,3 +134,31 @@ def test_without_a_yesterday_both_say_the_last_value() -> None:
     series, profile = series_of([3.0] * 20), DayProfile()
     assert Yesterday().expect(series, 8) == pytest.approx(3.0)
     assert profile.expect(series, 8) == pytest.approx(3.0)
+
+
+def test_the_outlook_sees_an_hour_of_the_day_ahead_and_covers_it() -> None:
+    works = noisy(diurnal(3), 9)
+    series, outlook = MinuteSeries(0, 4 * DAY), Outlook(0.07)
+    errors: dict[int, list[float]] = {minutes: [] for minutes in MINUTES_AHEAD}
+    covered: list[bool] = []
+    for minute, work in enumerate(works):
+        series.add(float(work), 8)
+        outlook.observe(series)
+        if minute % 5 or minute < 2 * DAY:
+            continue
+        for each in outlook.latest:
+            if minute + each.minutes < len(works):
+                actual = float(works[minute + each.minutes])
+                errors[each.minutes].append(abs(each.expected / actual - 1.0))
+                covered.append(actual <= each.upper)
+    assert all(np.mean(error) < 0.05 for error in errors.values())
+    assert np.mean(covered) == pytest.approx(0.93, abs=0.04)
+
+
+def test_the_outlook_keeps_its_word_through_a_gap() -> None:
+    series, outlook = MinuteSeries(0, DAY), Outlook(0.07)
+    for work in [*([5.0] * 100), *([math.nan] * 30)]:
+        series.add(work, 8)
+        outlook.observe(series)
+    assert [each.minutes for each in outlook.latest] == list(MINUTES_AHEAD)
+    assert all(each.expected == pytest.approx(5.0) for each in outlook.latest)
