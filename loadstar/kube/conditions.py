@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
@@ -68,6 +68,6 @@ def with_condition(
     return found if placed else [*found, made]
 
 
-def is_true(conditions: Sequence[dict[str, Any]], kind: str) -> bool:
+def is_true(conditions: Sequence[Mapping[str, Any]], kind: str) -> bool:
     """Whether the condition ``kind`` is there and True."""
     return any(c.get("type") == kind and c.get("status") == "True" for c in conditions)

@@ -107,7 +107,7 @@ class Scale:
 
 def meta(document: Mapping[str, Any], *, annotations: frozenset[str] | None = None) -> Meta:
     """The metadata of ``document``; of its annotations those named, or all."""
-    said = _mapping(document.get("metadata"), "metadata")
+    said = mapping(document.get("metadata"), "metadata")
     return Meta(
         name=text(said, "name"),
         namespace=str(said.get("namespace") or ""),
@@ -121,7 +121,7 @@ def meta(document: Mapping[str, Any], *, annotations: frozenset[str] | None = No
 
 def ref(document: Mapping[str, Any], resource: Resource | None = None) -> ObjectRef:
     """A reference to ``document``."""
-    said = _mapping(document.get("metadata"), "metadata")
+    said = mapping(document.get("metadata"), "metadata")
     return ObjectRef(
         api_version=resource.api_version if resource else str(document.get("apiVersion") or ""),
         kind=resource.kind if resource else str(document.get("kind") or ""),
@@ -135,21 +135,22 @@ def ref(document: Mapping[str, Any], resource: Resource | None = None) -> Object
 def pod(document: Mapping[str, Any], *, annotations: frozenset[str] | None = None) -> Pod:
     """A pod; of its annotations only those named are kept, or all."""
     about = meta(document, annotations=annotations)
-    status = _mapping(document.get("status") or {}, "status")
-    spec = _mapping(document.get("spec") or {}, "spec")
+    status = mapping(document.get("status") or {}, "status")
+    spec = mapping(document.get("spec") or {}, "spec")
     address = str(status.get("podIP") or "")
-    owners = [o for o in document["metadata"].get("ownerReferences") or () if o.get("controller")]
+    owners = items(document["metadata"].get("ownerReferences"), "ownerReferences")
+    owner = next((o for o in owners if o.get("controller")), None)
     return Pod(
         name=about.name,
         namespace=about.namespace,
         uid=about.uid,
         address=str(ip_address(address)) if address else "",
-        ready=is_true(status.get("conditions") or (), "Ready"),
+        ready=is_true(items(status.get("conditions"), "status.conditions"), "Ready"),
         terminating=about.terminating,
         labels=about.labels,
         annotations=about.annotations,
         node=str(spec.get("nodeName") or ""),
-        owner=f"{owners[0].get('kind')}/{owners[0].get('name')}" if owners else "",
+        owner="" if owner is None else f"{owner.get('kind')}/{owner.get('name')}",
         created=about.created,
     )
 
@@ -160,15 +161,15 @@ def inference_pool(document: Mapping[str, Any]) -> InferencePool:
     The alpha group has one ``targetPortNumber`` and labels directly under ``selector``.
     """
     about = meta(document, annotations=frozenset())
-    spec = _mapping(document.get("spec"), "spec")
-    selector = _mapping(spec.get("selector"), "spec.selector")
+    spec = mapping(document.get("spec"), "spec")
+    selector = mapping(spec.get("selector"), "spec.selector")
     labels = selector.get("matchLabels", selector)
     if not labels:
         raise ValueError("spec.selector: is empty")
-    ports = [entry.get("number") for entry in spec.get("targetPorts") or ()]
+    ports = [whole(entry, "number") for entry in items(spec.get("targetPorts"), "spec.targetPorts")]
     if not ports and spec.get("targetPortNumber") is not None:
-        ports = [spec["targetPortNumber"]]
-    if not ports or not all(isinstance(port, int) and 0 < port < 65536 for port in ports):
+        ports = [whole(spec, "targetPortNumber")]
+    if not ports or not all(0 < port < 65536 for port in ports):
         raise ValueError("spec.targetPorts: must be ports, at least one")
     return InferencePool(
         name=about.name,
@@ -184,15 +185,15 @@ def inference_pool(document: Mapping[str, Any]) -> InferencePool:
 def scale(document: Mapping[str, Any]) -> Scale:
     """An ``autoscaling/v1`` Scale."""
     about = meta(document, annotations=frozenset())
-    spec = _mapping(document.get("spec") or {}, "spec")
-    status = _mapping(document.get("status") or {}, "status")
+    spec = mapping(document.get("spec") or {}, "spec")
+    status = mapping(document.get("status") or {}, "status")
     return Scale(
         name=about.name,
         namespace=about.namespace,
         uid=about.uid,
         resource_version=str(document["metadata"].get("resourceVersion") or ""),
-        wanted=int(spec.get("replicas") or 0),
-        current=int(status.get("replicas") or 0),
+        wanted=whole(spec, "replicas"),
+        current=whole(status, "replicas"),
         selector=str(status.get("selector") or ""),
     )
 
@@ -205,7 +206,25 @@ def text(document: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
+def whole(document: Mapping[str, Any], key: str) -> int:
+    """The whole number at ``key``; 0 where there is none. Raises ValueError for anything else."""
+    value = document.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise ValueError(f"{key}: must be a whole number")
+    return value or 0
+
+
+def items(value: object, where: str) -> list[Mapping[str, Any]]:
+    """A list of objects; none where there is nothing. Raises ValueError for anything else."""
+    if not value:
+        return []
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{where}: must be a list")
+    return [mapping(each, where) for each in value]
+
+
+def mapping(value: object, where: str) -> Mapping[str, Any]:
+    """An object. Raises ValueError for anything else."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{where}: must be an object")
     return value
@@ -214,6 +233,6 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
 def _texts(value: object, wanted: frozenset[str] | None = None) -> Mapping[str, str]:
     if not value:
         return NO_TEXTS
-    said = _mapping(value, "a map of texts")
+    said = mapping(value, "a map of texts")
     kept = {str(k): str(v) for k, v in said.items() if wanted is None or k in wanted}
     return MappingProxyType(kept) if kept else NO_TEXTS

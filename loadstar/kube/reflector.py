@@ -216,6 +216,8 @@ class Reflector(Generic[T]):
             surely = now - self._missing_since >= ABSENT_SECONDS or not self._objects
             if not self.synced or (surely and isinstance(error, NotFound)):
                 self._take({}, installed=False)
+            if surely and isinstance(error, NotFound):
+                self.connected, self.heard_at = True, now  # there is nothing, and we know it
         said = f"{type(error).__name__}: {error}"
         if said != self._said:
             level = logging.INFO if absent else logging.WARNING

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.request.model_rules import ModelRewrite, Rule, Target
-from loadstar.kube.objects import meta, text
+from loadstar.kube.objects import items, mapping, meta, text, whole
 from loadstar.kube.resources import LLMD_GROUP
 
 NOTHING: frozenset[str] = frozenset()
@@ -60,21 +60,16 @@ class Rewrite:
 
 def objective(document: Mapping[str, Any]) -> Objective:
     """Of either group. Raises ValueError."""
-    spec = _mapping(document.get("spec"), "spec")
-    priority = spec.get("priority")
-    if priority is None:
-        priority = 0
-    if not isinstance(priority, int):
-        raise ValueError("spec.priority: must be a whole number")
+    spec = mapping(document.get("spec"), "spec")
     name = meta(document, annotations=NOTHING).name
-    return Objective(name, _pool(spec), priority)
+    return Objective(name, _pool(spec), whole(spec, "priority"))
 
 
 def rewrite(document: Mapping[str, Any]) -> Rewrite:
     """Of either group. Raises ValueError."""
     about = meta(document, annotations=NOTHING)
-    spec = _mapping(document.get("spec"), "spec")
-    rules = tuple(_rule(_mapping(rule, "spec.rules")) for rule in spec.get("rules") or ())
+    spec = mapping(document.get("spec"), "spec")
+    rules = tuple(_rule(rule) for rule in items(spec.get("rules"), "spec.rules"))
     return Rewrite(about.name, _pool(spec), about.created, rules)
 
 
@@ -91,27 +86,19 @@ def precedence(rewrites: Iterable[Rewrite], pool: PoolName) -> tuple[ModelRewrit
 
 
 def _pool(spec: Mapping[str, Any]) -> PoolName:
-    ref = _mapping(spec.get("poolRef"), "spec.poolRef")
+    ref = mapping(spec.get("poolRef"), "spec.poolRef")
     return PoolName(text(ref, "name"), str(ref.get("group") or ""))
 
 
 def _rule(rule: Mapping[str, Any]) -> Rule:
     matches = []
-    for match in rule.get("matches") or ():
-        model = _mapping(_mapping(match, "matches").get("model"), "matches.model")
+    for match in items(rule.get("matches"), "spec.rules.matches"):
+        model = mapping(match.get("model"), "spec.rules.matches.model")
         if model.get("type", "Exact") != "Exact":
             raise ValueError(f"spec.rules.matches.model.type: {model['type']} is not known")
         matches.append(text(model, "value"))
-    targets = []
-    for target in rule.get("targets") or ():
-        weight = _mapping(target, "targets").get("weight") or 0
-        if not isinstance(weight, int):
-            raise ValueError("spec.rules.targets.weight: must be a whole number")
-        targets.append(Target(weight, text(target, "modelRewrite")))
+    targets = [
+        Target(whole(target, "weight"), text(target, "modelRewrite"))
+        for target in items(rule.get("targets"), "spec.rules.targets")
+    ]
     return Rule(tuple(matches), tuple(targets))
-
-
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{where}: must be an object")
-    return value

@@ -277,6 +277,8 @@ async def test_an_optional_kind_that_is_not_there_is_empty_and_looked_for(
     async with following(server, optional=True) as follower:
         await asyncio.sleep(600)
         assert follower.reflector.synced
+        assert follower.connected()
+        assert not follower.reflector.installed
         assert follower.changes == 1
         assert len(server.listed) < 60
         assert len([r for r in caplog.records if "no such kind" in r.message]) == 1
