@@ -15,39 +15,20 @@ from typing import Final
 
 import numpy as np
 
-from autoscaler.capacity.curve import ServiceCurve
-from autoscaler.capacity.profiles import profile_of
-from autoscaler.capacity.work import WorkModel
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.policy.model import ModelPolicy, Policy
-from autoscaler.policy.pools import PoolMode, PoolPolicy
+from autoscaler.simulate.backstop import Backstop
 from autoscaler.simulate.demand import DemandSeries
 from autoscaler.simulate.faults import Timeline, unrolled
-from autoscaler.simulate.fleet import Fleet, FleetShape
 from autoscaler.simulate.fluid import STEP_S, FluidQueue, Served
-from autoscaler.simulate.hpa import total_average
-from autoscaler.simulate.hpa_behavior import SYNC_PERIOD_S, Bounds, Hpa
-from autoscaler.simulate.plant_file import INSTANT, FaultKind, PlantSpec, PoolSpec, Spread
-from autoscaler.simulate.provider import OWNED, Call, Pool, Provider
+from autoscaler.simulate.plant_file import INSTANT, FaultKind, PlantSpec
+from autoscaler.simulate.pools import OURSELVES, START_LOAD, Owner, begin, pool_of
+from autoscaler.simulate.provider_calls import Call, workload_call
+from autoscaler.simulate.truth import Truth, work_model
 
-CA_RELEASE_S: Final = 600.0
-OWN_RELEASE_S: Final = 120.0
-P90_OF_MEDIAN: Final = 1.2
-"""A lead time the policy states is a 90th percentile; uniform within 25 % its median is less."""
-START_LOAD: Final = 0.7
 START_LOOKED_AT_S: Final = 300.0
 KV_OF_BATCH: Final = 0.9
 """KV cache in use when the batch is full."""
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Constants of a run that the simulator's oracle may know too, for each 5 s."""
-
-    work_s: np.ndarray[tuple[int], np.dtype[np.float64]]  # replica-seconds a request
-    prefill_share: np.ndarray[tuple[int], np.dtype[np.float64]]
-    prefill_s: np.ndarray[tuple[int], np.dtype[np.float64]]
-    fixed_share: np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +42,7 @@ class Step:
 
 
 class Plant:
-    """The fleet. ``owns_nodes`` False leaves all nodes to the cluster autoscaler."""
+    """The fleet. ``writes`` False is a controller that only advises."""
 
     def __init__(
         self,
@@ -71,118 +52,47 @@ class Plant:
         demand: DemandSeries,
         seed: int,
         *,
-        owns_nodes: bool = True,
+        owner: Owner = OURSELVES,
         writes: bool = True,
-        release_s: float | None = None,
         start_s: float = 0.0,
     ) -> None:
+        rng = random.Random(seed)
         self.spec, self.policy, self.model = spec, policy, model
-        self.seed_rng = random.Random(seed)
         self.demand = demand.noisy(spec.noise_cv, np.random.default_rng(seed))
         self.start_s = start_s
+        self.writes = writes
         self.work = work_model(spec, model)
-        self.truth = _truth(self.work, self.demand)
+        self.truth = Truth.of(self.work, self.demand)
         self.factor = spec.replica.capacity_factor
         self.calls: list[Call] = []
-        self.writes = writes
-        self._release_s = release_s
+        self.steps_of_window = 3
         self._faults = Timeline(unrolled(spec.faults, demand.seconds))
         self._queue = FluidQueue(spec.abandon_after_s, model.slo_ttft_p95_s)
-        self.providers: dict[str, Provider] = {}
-        self.speeds: dict[str, float] = {}
-        self.prices: dict[str, float] = {}
-        for pool_spec in spec.pools:
-            self._add_pool(pool_spec, owns_nodes)
-        self._begin()
+        pools = {
+            pool.name: pool_of(pool, spec, policy, owner, self._faults, rng, self.calls.append)
+            for pool in spec.pools
+        }
+        begin(pools, spec, policy, self._first_replicas())
+        self.providers = {name: pool.provider for name, pool in pools.items()}
+        self.speeds = {name: pool.speed for name, pool in pools.items()}
+        self.prices = {name: pool.price_per_unit_hour for name, pool in pools.items()}
         self._step = 0
         self._floor: dict[str, int] = {}
-        self._hpa = Hpa() if spec.backstop is not None else None
-        self._hpa_next_s = 0.0
-        self._hpa_size = sum(p.fleet.wanted for p in self.providers.values())
+        self._backstop: Backstop | None = None
+        if spec.backstop is not None:
+            size = sum(p.fleet.wanted for p in self.providers.values())
+            self._backstop = Backstop(spec.backstop.load, self.work, size, model.max_replicas)
         self._recent: deque[Step] = deque(maxlen=64)
         self._load = 0.0
-        self.steps_of_window = 3
 
-    # --- construction -------------------------------------------------------------------------
-
-    def _add_pool(self, spec: PoolSpec, owns_nodes: bool) -> None:
-        known = next((p for p in self.policy.pools if p.name == spec.name), None)
-        said = known or PoolPolicy(name=spec.name)
-        # A policy that says nothing of how a pool is resized is simulated with the simplest way.
-        mode = PoolMode.SET_SIZE if said.mode is PoolMode.OBSERVE else said.mode
-        owned = owns_nodes and mode in OWNED
-        zones = spec.zones or said.zones
-        replicas = spec.replicas_per_unit or said.replicas_per_unit
-        release_s = OWN_RELEASE_S if owned else CA_RELEASE_S
-        if spec.release_after_s is not None and owns_nodes:
-            release_s = spec.release_after_s
-        if self._release_s is not None:
-            release_s = self._release_s
-        hazard = said.hazard_per_hour if spec.hazard_per_hour is None else spec.hazard_per_hour
-        quota = said.quota_units if spec.quota_units is None else spec.quota_units
-        shape = FleetShape(
-            replicas_per_unit=replicas,
-            node_lead=spec.node_lead_time or Spread(median_s=said.lead_time.node_s / P90_OF_MEDIAN),
-            pod_lead=spec.pod_lead_time or Spread(median_s=said.lead_time.pod_s / P90_OF_MEDIAN),
-            warm_lead=spec.warm_pod_lead_time,
-            drain_s=self.spec.drain_s,
-            hazard_per_hour=hazard,
-            release_after_s=release_s,
-        )
-        fleet = Fleet(shape, self.seed_rng)
-        pool = Pool(
-            name=spec.name,
-            mode=mode,
-            nodes_per_unit=spec.nodes_per_unit or said.nodes_per_unit,
-            replicas_per_unit=replicas,
-            zones=zones,
-            quota_units=quota,
-            quota_hidden=spec.quota_hidden,
-            release_after_s=release_s,
-            owned=owned,
-        )
-        self.providers[spec.name] = Provider(
-            pool,
-            fleet,
-            self._faults,
-            self.seed_rng,
-            self.calls.append,
-            scan_s=self.spec.scan_s,
-            operation_s=self.spec.operation_s,
-        )
-        self.speeds[spec.name] = spec.speed or said.relative_speed
-        price = said.price_per_unit_hour
-        if spec.price_per_unit_hour is not None:
-            price = spec.price_per_unit_hour
-        self.prices[spec.name] = price
-
-    def _begin(self) -> None:
-        """Units that are there at the start, with their replicas."""
-        stated = [p for p in self.spec.pools if p.initial_units is not None]
-        for pool in stated:
-            provider = self.providers[pool.name]
-            for _ in range(pool.initial_units or 0):
-                zone = provider._emptiest()
-                provider.fleet.add_ready(zone, 0.0, pods=provider.pool.replicas_per_unit)
-        if stated:
-            return
-        wanted = self.spec.initial_replicas
-        if wanted is None:
-            n = max(1, round(START_LOOKED_AT_S / STEP_S))
-            work = float(np.mean(self.demand.rate_rps[:n] * self.truth.work_s[:n]))
-            wanted = math.ceil(work / self.factor / START_LOAD)
-            wanted = min(max(wanted, self.model.min_replicas), self.model.max_replicas)
-        for name, provider in self.providers.items():
-            policy = next((p for p in self.policy.pools if p.name == name), None)
-            most = policy.max_units if policy is not None else wanted
-            if provider.pool.quota_units is not None:
-                most = min(most, provider.pool.quota_units)
-            per_unit = provider.pool.replicas_per_unit
-            for _ in range(min(most, -(-wanted // per_unit))):
-                zone = provider._emptiest()
-                provider.fleet.add_ready(zone, 0.0, pods=per_unit)
-                wanted -= per_unit
-            wanted = max(0, wanted)
+    def _first_replicas(self) -> int:
+        """Replicas at the start, where the plant does not say."""
+        if self.spec.initial_replicas is not None:
+            return self.spec.initial_replicas
+        n = max(1, round(START_LOOKED_AT_S / STEP_S))
+        work = float(np.mean(self.demand.rate_rps[:n] * self.truth.work_s[:n]))
+        wanted = math.ceil(work / self.factor / START_LOAD)
+        return min(max(wanted, self.model.min_replicas), self.model.max_replicas)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -209,9 +119,8 @@ class Plant:
             if fleet.lost_ready:
                 lost += fleet.lost_ready * self._running_each(index)
                 fleet.lost_ready = 0
-        if self._hpa is not None and now_s >= self._hpa_next_s:
-            self._hpa_next_s += SYNC_PERIOD_S
-            self._backstop(now_s)
+        if self._backstop is not None and self._backstop.due(now_s):
+            self._follow(self._backstop, now_s)
         arrived = float(self.demand.rate_rps[index]) * STEP_S
         factor = self.factor * self._faults.factor(FaultKind.CAPACITY, "")
         served = self._queue.step(
@@ -244,16 +153,16 @@ class Plant:
         return self._queue.waiting_requests
 
     def _running_each(self, index: int) -> float:
-        curve = self._curve(index)
+        curve = self.truth.curve(index)
         return self.work.concurrency * curve.concurrency(self._load)
 
-    def _curve(self, index: int) -> ServiceCurve:
-        truth = self.truth
-        return ServiceCurve(
-            float(truth.fixed_share[index]),
-            float(truth.prefill_share[index]),
-            float(truth.prefill_s[index]),
-        )
+    def _follow(self, backstop: Backstop, now_s: float) -> None:
+        floor = {name: self._floor.get(name, 0) for name in self.providers}
+        if not self._floor:
+            floor[next(iter(floor))] = self.model.min_replicas
+        for name, size in backstop.sizes(now_s, floor, self.observe().demand).items():
+            if size != self.providers[name].fleet.wanted:
+                self.providers[name].fleet.want(size, now_s)
 
     def _hit_by_faults(self, now_s: float) -> None:
         began, ended = self._faults.advance(now_s)
@@ -282,7 +191,7 @@ class Plant:
         load = self._recent[-1 - late].served.load if len(self._recent) > late else None
         batch = None
         if load is not None and known and not gap:
-            batch = self._curve(index).concurrency(load)
+            batch = self.truth.curve(index).concurrency(load)
         now_s = self.now_s
         for name, provider in self.providers.items():
             fleet = provider.fleet
@@ -335,78 +244,13 @@ class Plant:
             wanted = replicas.get(name, 0)
             if wanted != self._floor.get(name, provider.fleet.wanted):
                 changed = True
-                self._patch_workload(name, wanted)
+                self.calls.append(workload_call(self.now_s, self.model.name, name, wanted))
             self._floor[name] = wanted
             units = -(-wanted // provider.pool.replicas_per_unit)
             provider.set_floor(units, self.now_s)
-            if self._hpa is None and wanted != provider.fleet.wanted:
+            if self._backstop is None and wanted != provider.fleet.wanted:
                 provider.fleet.want(wanted, self.now_s)
         return changed
 
-    def _patch_workload(self, name: str, replicas: int) -> None:
-        self.calls.append(
-            {
-                "t_s": self.now_s,
-                "api": "autoscaling/v2",
-                "method": f"PATCH horizontalpodautoscalers/{self.model.name}-{name}",
-                "body": {"spec": {"minReplicas": replicas}},
-                "status": 200,
-            }
-        )
-
-    def _backstop(self, now_s: float) -> None:
-        """The HPA over the floor: its surplus goes to the first pool."""
-        if self._hpa is None or self.spec.backstop is None:
-            return
-        floor = sum(self._floor.get(n, p.fleet.wanted) for n, p in self.providers.items())
-        if not self._floor:
-            floor = self.model.min_replicas
-        seen = self.observe().demand
-        work = None
-        if seen.arrivals_rps is not None:
-            work = seen.arrivals_rps * self.work.request_s(
-                seen.input_tokens or 0.0, seen.output_tokens or 0.0, seen.prefix_hit or 0.0
-            )
-        target_milli = self.spec.backstop.load * 1000
-        current = self._hpa_size
-        proposal = total_average(None if work is None else work * 1000, target_milli, current)
-        most = self.model.max_replicas
-        least = min(max(floor, 1 if current else 0), most)
-        self._hpa_size = self._hpa.sync(now_s, current, Bounds(least, most), [proposal])
-        more = self._hpa_size - floor
-        for name, provider in self.providers.items():
-            wanted = self._floor.get(name, 0 if self._floor else self.model.min_replicas)
-            size = max(0, wanted + more)
-            more = 0
-            if size != provider.fleet.wanted:
-                provider.fleet.want(size, now_s)
-
 
 _NOTHING: Final = Demand(window_s=15.0, arrivals_rps=None)
-
-
-def work_model(spec: PlantSpec, model: ModelPolicy) -> WorkModel:
-    """What a replica of speed 1 really spends on a request, before ``capacityFactor``."""
-    replica = spec.replica
-    profile = replica.profile or profile_of(model)
-    work = WorkModel.of(profile)
-    if replica.throughput_rps is None:
-        return work
-    factor = 1.0 / (
-        replica.throughput_rps * work.request_s(replica.input_tokens, replica.output_tokens)
-    )
-    return WorkModel(
-        per_request_s=work.per_request_s * factor,
-        per_input_token_s=work.per_input_token_s * factor,
-        per_output_token_s=work.per_output_token_s * factor,
-        fixed_per_output_token_s=work.fixed_per_output_token_s * factor,
-        concurrency=work.concurrency,
-    )
-
-
-def _truth(work: WorkModel, demand: DemandSeries) -> Truth:
-    fresh = demand.input_tokens * (1.0 - demand.prefix_hit)
-    prefill_s = work.per_request_s + fresh * work.per_input_token_s
-    whole_s = np.maximum(prefill_s + demand.output_tokens * work.per_output_token_s, 1e-9)
-    fixed_s = demand.output_tokens * work.fixed_per_output_token_s
-    return Truth(whole_s, prefill_s / whole_s, prefill_s, fixed_s / whole_s)

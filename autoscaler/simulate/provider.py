@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from autoscaler.policy.pools import PoolMode
 from autoscaler.simulate.faults import Timeline
-from autoscaler.simulate.fleet import Fleet, Unit, UnitState
+from autoscaler.simulate.fleet import Fleet
 from autoscaler.simulate.plant_file import Fault, FaultKind
-
-Call = dict[str, Any]
+from autoscaler.simulate.provider_calls import Call, Pool, floor_call, resize_call
+from autoscaler.simulate.units import Unit, UnitState
 
 OWNED: Final = frozenset({PoolMode.SET_SIZE, PoolMode.LOCAL, PoolMode.PROVISIONING_REQUEST})
 """Modes in which nodes go when we say so."""
@@ -29,21 +28,6 @@ BACK_OFF_RESET_S: Final = 3 * 3600.0
 RETRY_S: Final = 15.0
 RETRY_MOST_S: Final = 120.0
 OK, REFUSED, CONFLICT = 200, 403, 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """What does not change of a pool."""
-
-    name: str
-    mode: PoolMode
-    nodes_per_unit: int
-    replicas_per_unit: int
-    zones: tuple[str, ...]
-    quota_units: int | None
-    quota_hidden: bool
-    release_after_s: float
-    owned: bool
 
 
 class Provider:
@@ -78,6 +62,10 @@ class Provider:
         self._given_up_late = 0
         self._floor_units: int | None = None
         self._foreign_until_s = 0.0
+
+    def add_ready(self, pods: int) -> None:
+        """A unit that is there from the start, with ``pods`` ready replicas."""
+        self.fleet.add_ready(self._emptiest(), 0.0, pods=pods)
 
     # --- what the controller may know ---------------------------------------------------------
 
@@ -286,36 +274,3 @@ class Provider:
         if fault.units is None:
             count = round((1.0 if fault.share is None else fault.share) * len(units))
         return self._rng.sample(units, min(count, len(units)))
-
-
-def resize_call(pool: Pool, units_per_zone: int) -> tuple[str, str, dict[str, Any]]:
-    """api, method and body that set the size of an owned pool."""
-    nodes = units_per_zone * pool.nodes_per_unit
-    if pool.mode is PoolMode.LOCAL:
-        return "local", f"PUT pools/{pool.name}/size", {"nodeCount": nodes}
-    if pool.mode is PoolMode.PROVISIONING_REQUEST:
-        body = {"spec": {"podSets": [{"count": nodes}]}, "nodeCount": nodes}
-        return "autoscaling.x-k8s.io/v1", f"POST provisioningrequests/{pool.name}", body
-    return (
-        "container.googleapis.com/v1",
-        f"POST nodePools/{pool.name}:setSize",
-        {"nodeCount": nodes},
-    )
-
-
-def floor_call(pool: Pool, units: int) -> tuple[str, str, dict[str, Any]]:
-    """api, method and body that keep ``units`` of an autoscaled pool there."""
-    nodes, name = units * pool.nodes_per_unit, pool.name
-    match pool.mode:
-        case PoolMode.BUFFER:
-            body: dict[str, Any] = {"spec": {"replicas": units * pool.replicas_per_unit}}
-            return "autoscaling.x-k8s.io/v1beta1", f"PATCH capacitybuffers/{name}", body
-        case PoolMode.COMPUTE_CLASS:
-            body = {"spec": {"minimumCapacity": {"nodes": nodes}}}
-            return "cloud.google.com/v1", f"PATCH computeclasses/{name}", body
-        case PoolMode.PLACEHOLDER:
-            body = {"spec": {"replicas": units * pool.replicas_per_unit}}
-            return "apps/v1", f"PATCH deployments/{name}-placeholder/scale", body
-        case _:
-            body = {"autoscaling": {"enabled": True, "totalMinNodeCount": nodes}}
-            return "container.googleapis.com/v1", f"POST nodePools/{name}:setAutoscaling", body

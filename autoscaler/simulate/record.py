@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from autoscaler.simulate.provider import Call
+from autoscaler.simulate.provider_calls import Call
 from autoscaler.sizing.decision import Decision
 
 BAD_MINUTE: Final = 0.05

@@ -11,6 +11,7 @@ from autoscaler.simulate.catalog import CONTROLLERS, OURS
 from autoscaler.simulate.demand import DemandSeries
 from autoscaler.simulate.plant import Plant
 from autoscaler.simulate.plant_file import PlantSpec
+from autoscaler.simulate.pools import Owner
 from autoscaler.simulate.record import Outcome, Recorder, outcome
 from autoscaler.simulate.run import run
 
@@ -49,9 +50,8 @@ class Scenario:
             model,
             self.demand,
             self.seed,
-            owns_nodes=owns,
+            owner=Owner(owns_nodes=owns, release_s=release_s),
             writes=controller != OURS or self.writes(),
-            release_s=release_s,
             start_s=start_s,
         )
 

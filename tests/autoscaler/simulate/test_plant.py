@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.simulate.plant import Plant
+from autoscaler.simulate.pools import Owner
 from autoscaler.simulate.run import run
 from tests.autoscaler.simulate.builders import (
     RPS_OF_REPLICA,
@@ -70,7 +71,7 @@ def test_a_replica_drains_and_its_own_node_goes_after_two_minutes_of_rest() -> N
 
 
 def test_the_cluster_autoscaler_takes_ten_minutes_and_is_not_our_call() -> None:
-    world = plant(plant_spec(initialReplicas=3), owns_nodes=False)
+    world = plant(plant_spec(initialReplicas=3), owner=Owner(owns_nodes=False))
     world.obey({"a": 2})
     passed(world, 655)
     assert nodes(world) == 3

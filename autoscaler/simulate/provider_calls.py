@@ -1,0 +1,69 @@
+"""What our calls look like on the wire of each rung: api, method and body. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from autoscaler.policy.pools import PoolMode
+
+Call = dict[str, Any]
+Request = tuple[str, str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """What does not change of a pool."""
+
+    name: str
+    mode: PoolMode
+    nodes_per_unit: int
+    replicas_per_unit: int
+    zones: tuple[str, ...]
+    quota_units: int | None
+    quota_hidden: bool
+    owned: bool
+
+
+def resize_call(pool: Pool, units_per_zone: int) -> Request:
+    """Set the size of an owned pool."""
+    nodes = units_per_zone * pool.nodes_per_unit
+    if pool.mode is PoolMode.LOCAL:
+        return "local", f"PUT pools/{pool.name}/size", {"nodeCount": nodes}
+    if pool.mode is PoolMode.PROVISIONING_REQUEST:
+        body = {"spec": {"podSets": [{"count": nodes}]}, "nodeCount": nodes}
+        return "autoscaling.x-k8s.io/v1", f"POST provisioningrequests/{pool.name}", body
+    return (
+        "container.googleapis.com/v1",
+        f"POST nodePools/{pool.name}:setSize",
+        {"nodeCount": nodes},
+    )
+
+
+def floor_call(pool: Pool, units: int) -> Request:
+    """Keep ``units`` of an autoscaled pool there."""
+    nodes, name = units * pool.nodes_per_unit, pool.name
+    match pool.mode:
+        case PoolMode.BUFFER:
+            body: dict[str, Any] = {"spec": {"replicas": units * pool.replicas_per_unit}}
+            return "autoscaling.x-k8s.io/v1beta1", f"PATCH capacitybuffers/{name}", body
+        case PoolMode.COMPUTE_CLASS:
+            body = {"spec": {"minimumCapacity": {"nodes": nodes}}}
+            return "cloud.google.com/v1", f"PATCH computeclasses/{name}", body
+        case PoolMode.PLACEHOLDER:
+            body = {"spec": {"replicas": units * pool.replicas_per_unit}}
+            return "apps/v1", f"PATCH deployments/{name}-placeholder/scale", body
+        case _:
+            body = {"autoscaling": {"enabled": True, "totalMinNodeCount": nodes}}
+            return "container.googleapis.com/v1", f"POST nodePools/{name}:setAutoscaling", body
+
+
+def workload_call(now_s: float, model: str, pool: str, replicas: int) -> Call:
+    """Hold the workload of a pool at ``replicas`` or more, written down as it is answered."""
+    return {
+        "t_s": now_s,
+        "api": "autoscaling/v2",
+        "method": f"PATCH horizontalpodautoscalers/{model}-{pool}",
+        "body": {"spec": {"minReplicas": replicas}},
+        "status": 200,
+    }
