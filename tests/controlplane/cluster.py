@@ -38,18 +38,18 @@ the errors.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from tests.controlplane import commands, kubeconfig
+from tests.controlplane import commands, extension
 from tests.controlplane.api import Api, Object
 from tests.controlplane.build import binaries
 from tests.controlplane.commands import Options, Places
+from tests.controlplane.identities import Identities
 from tests.controlplane.objects import Objects
-from tests.controlplane.pki import Authority, KeyPair, service_account_keys
+from tests.controlplane.pki import service_account_keys
 from tests.controlplane.processes import HeldPorts, Process, ProcessFailed, Spawner
 
 READY_SECONDS = 60.0
@@ -65,16 +65,15 @@ class ControlPlane:
         self, folder: Path, options: Options, binaries: Path, ports: Sequence[int]
     ) -> None:
         self.folder = folder
-        keys = folder / "pki"
-        self.client_ca = Authority(keys / "client", "client")
-        """Signs users, and the API server's own certificate."""
-        self.front_proxy_ca = Authority(keys / "front-proxy", "front-proxy")
-        """Signs the API server as it talks to extension servers."""
-        self.front_proxy = self.front_proxy_ca.leaf(commands.FRONT_PROXY_USER)
-        self._identities: dict[tuple[str, tuple[str, ...]], KeyPair] = {}
-        self._apis: list[Api] = []
         apiserver_port, etcd_port, etcd_peer_port = ports
         self.url = f"https://{commands.HOST}:{apiserver_port}"
+        self._identities = Identities(folder, self.url)
+        self.client_ca = self._identities.client_ca
+        """Signs users, and the API server's own certificate."""
+        self.front_proxy_ca = self._identities.front_proxy_ca
+        """Signs the API server as it talks to extension servers."""
+        self.front_proxy = self.front_proxy_ca.leaf(commands.FRONT_PROXY_USER)
+        self._apis: list[Api] = []
         self.kubeconfig = self.kubeconfig_for("admin", [ADMINISTRATORS])
         self.places = Places(
             binaries=binaries,
@@ -92,7 +91,7 @@ class ControlPlane:
                 ],
             ),
             front_proxy=self.front_proxy,
-            service_accounts=service_account_keys(keys),
+            service_accounts=service_account_keys(folder / "pki"),
             controller_manager_kubeconfig=self.kubeconfig_for("system:kube-controller-manager"),
             scheduler_kubeconfig=self.kubeconfig_for("system:kube-scheduler"),
         )
@@ -193,20 +192,13 @@ class ControlPlane:
         self, user: str, groups: Sequence[str] = (), *, namespace: str = "default"
     ) -> Path:
         """A kubeconfig of ``user`` in ``groups``, by client certificate; RBAC gives the rights."""
-        name = "-".join([user.replace(":", "-"), *(g.replace(":", "-") for g in groups), namespace])
-        return kubeconfig.with_certificate(
-            self.folder / f"{name}.kubeconfig",
-            self.url,
-            self.client_ca.cert,
-            self._identity(user, groups),
-            namespace,
-        )
+        return self._identities.kubeconfig(user, groups, namespace)
 
     def objects_of(
         self, user: str, groups: Sequence[str] = (), *, namespace: str = "default"
     ) -> Objects:
         """Objects as ``user`` in ``groups`` may see them."""
-        api = Api(self.url, self.client_ca.cert, pair=self._identity(user, groups))
+        api = Api(self.url, self.client_ca.cert, pair=self._identities.pair(user, groups))
         self._apis.append(api)
         return Objects(api, namespace)
 
@@ -236,20 +228,8 @@ class ControlPlane:
         self, namespace: str, name: str, *, expires_s: int = TOKEN_SECONDS
     ) -> Path:
         """A kubeconfig with such a token: what a pod of this service account may do."""
-        return kubeconfig.with_token(
-            self.folder / f"{namespace}-{name}.serviceaccount.kubeconfig",
-            self.url,
-            self.client_ca.cert,
-            self.service_account_token(namespace, name, expires_s=expires_s),
-            namespace,
-        )
-
-    def _identity(self, user: str, groups: Sequence[str]) -> KeyPair:
-        key = (user, tuple(groups))
-        if key not in self._identities:
-            file = "-".join([user, *groups]).replace(":", "-")
-            self._identities[key] = self.client_ca.leaf(user, groups=groups, file=file)
-        return self._identities[key]
+        token = self.service_account_token(namespace, name, expires_s=expires_s)
+        return self._identities.kubeconfig_with_token(name, token, namespace)
 
     # -- extension servers ------------------------------------------------------------------
 
@@ -272,33 +252,9 @@ class ControlPlane:
         if self._options.aggregator_routing:
             raise ProcessFailed("aggregator routing goes to endpoints: write an EndpointSlice")
         stored = self.objects.apply(
-            [
-                {
-                    "apiVersion": "v1",
-                    "kind": "Service",
-                    "metadata": {"name": service, "namespace": namespace},
-                    "spec": {"type": "ExternalName", "externalName": "localhost"},
-                },
-                {
-                    "apiVersion": "apiregistration.k8s.io/v1",
-                    "kind": "APIService",
-                    "metadata": {"name": f"{version}.{group}"},
-                    "spec": {
-                        "group": group,
-                        "version": version,
-                        "groupPriorityMinimum": priority,
-                        "versionPriority": priority,
-                        "service": {"name": service, "namespace": namespace, "port": port},
-                        "caBundle": _base64(ca),
-                    },
-                },
-            ]
+            extension.api_service(group, version, namespace, service, port, ca, priority)
         )
         return stored[1]
 
     def _process(self, name: str, command: Sequence[str | Path]) -> Process:
         return Process(name, command, logs=self.folder, spawner=self._spawner)
-
-
-def _base64(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-import urllib3
 from kubernetes import client, config
 
-from tests.controlplane import commands
-from tests.controlplane.api import Api, ApiError, Object
+from tests.controlplane.api import ApiError, Object
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.processes import wait_until
 from tests.controlplane.recipes import KUBERNETES_VERSION
@@ -178,108 +173,6 @@ def test_a_node_is_played_with_its_accelerators(control_plane: ControlPlane) -> 
     assert node["status"]["allocatable"] == {"pods": "110", "cpu": "8", "nvidia.com/gpu": "1"}
     assert "taints" not in node["spec"]
     objects.delete(node, wait=True)
-
-
-def test_a_user_has_the_rights_that_were_given_and_no_others(
-    control_plane: ControlPlane, kube_namespace: str
-) -> None:
-    control_plane.objects.apply(
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "readers", "namespace": kube_namespace},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "view",
-            },
-            "subjects": [
-                {
-                    "kind": "Group",
-                    "name": "readers",
-                    "apiGroup": "rbac.authorization.k8s.io",
-                }
-            ],
-        }
-    )
-    reader = control_plane.objects_of("alice", ["readers"])
-    wait_until(
-        lambda: reader.api.answers(f"/api/v1/namespaces/{kube_namespace}/configmaps"),
-        within_s=15,
-        what="the binding is known",
-    )
-    with pytest.raises(ApiError) as refused:
-        reader.apply(config_map(kube_namespace, a="1"))
-    assert refused.value.status == 403
-    with pytest.raises(ApiError) as refused:
-        control_plane.objects_of("alice").list("v1", "ConfigMap", kube_namespace)
-    assert refused.value.status == 403
-
-
-def test_a_service_account_is_who_its_token_says(
-    control_plane: ControlPlane, kube_namespace: str
-) -> None:
-    token = control_plane.service_account_token(kube_namespace, "gateway")
-    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-    with Api(control_plane.url, control_plane.client_ca.cert, token=token) as api:
-        answer = api.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
-    user = answer["status"]["userInfo"]["username"]
-    assert user == f"system:serviceaccount:{kube_namespace}:gateway"
-    path = control_plane.service_account_kubeconfig(kube_namespace, "gateway")
-    assert path.stat().st_mode & 0o077 == 0
-
-
-def test_a_certificate_of_another_authority_is_nobody(
-    control_plane: ControlPlane, kube_namespace: str
-) -> None:
-    rogue = control_plane.front_proxy_ca.leaf("admin", groups=["system:masters"], file="rogue")
-    with (
-        Api(control_plane.url, control_plane.client_ca.cert, pair=rogue) as api,
-        pytest.raises(ApiError) as refused,
-    ):
-        api.request("GET", f"/api/v1/namespaces/{kube_namespace}/pods")
-    assert refused.value.status == 401
-
-
-def test_what_was_stored_survives_a_crash_of_the_server(
-    control_plane: ControlPlane, kube_namespace: str
-) -> None:
-    objects = control_plane.objects
-    objects.apply(config_map(kube_namespace, a="1"))
-    before = control_plane.apiserver.pid
-    control_plane.restart_apiserver()
-    assert control_plane.apiserver.pid != before
-    stored = objects.get("v1", "ConfigMap", "policy", kube_namespace)
-    assert stored is not None
-    assert stored["data"] == {"a": "1"}
-
-
-def test_while_the_server_is_away_connections_are_refused_and_its_port_is_kept(
-    control_plane: ControlPlane,
-) -> None:
-    with control_plane.apiserver_away(), pytest.raises(urllib3.exceptions.NewConnectionError):
-        control_plane.objects.api.request("GET", "/version")
-    assert control_plane.objects.api.answers()
-
-
-def test_a_frozen_server_takes_connections_and_answers_nobody(control_plane: ControlPlane) -> None:
-    with (
-        control_plane.apiserver_frozen(),
-        socket.create_connection((commands.HOST, control_plane.places.apiserver_port)) as client,
-    ):
-        client.settimeout(0.5)
-        client.sendall(b"hello?")
-        with pytest.raises(TimeoutError):
-            client.recv(1)
-    assert control_plane.objects.api.answers()
-
-
-def test_the_server_outlives_the_thread_that_restarted_it(control_plane: ControlPlane) -> None:
-    """The kernel ends a child with the thread that forked it, and asyncio's threads come and go."""
-    with ThreadPoolExecutor(1) as threads:
-        threads.submit(control_plane.restart_apiserver).result()
-    control_plane.check()
-    assert control_plane.objects.api.answers()
 
 
 def test_a_deployment_becomes_pods(control_plane: ControlPlane, kube_namespace: str) -> None:

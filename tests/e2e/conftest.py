@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -10,7 +11,9 @@ from tests.controlplane.build import required
 from tests.controlplane.gobuild import cached
 from tests.controlplane.recipes import ISTIO, KUBERNETES
 from tests.e2e.network import have_addresses
+from tests.e2e.scenario import PRIMARY, SECONDARY
 from tests.e2e.site import Site, site
+from tests.e2e.traffic import Client
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +34,15 @@ def _why_not() -> str | None:
     if any(cached(recipe) is None for recipe in (KUBERNETES, ISTIO)):
         return "Istio or Kubernetes is not built: `make e2e-gateway` builds them first"
     return None
+
+
+@pytest.fixture
+def primary(gateway_site: Site) -> Iterator[Client]:
+    with closing(Client(PRIMARY.hostname)) as client:
+        yield client
+
+
+@pytest.fixture
+def secondary(gateway_site: Site) -> Iterator[Client]:
+    with closing(Client(SECONDARY.hostname)) as client:
+        yield client

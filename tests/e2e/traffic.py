@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import urllib3
 
+from tests.controlplane.processes import wait_until
 from tests.e2e.gateway_api import GATEWAY_IP, GATEWAY_PORT
 
 SELECTION = "test-epp-endpoint-selection"
@@ -17,6 +18,8 @@ TOLD = "x-conformance-test-served-endpoint"
 SERVED_BY = "x-served-by"
 CONCURRENCY = 10
 TIMEOUT_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
+"""For a change to have reached Istio, Envoy and the picker."""
 SHORT = json.dumps({"model": "m", "prompt": "hello", "max_tokens": 2}).encode()
 
 
@@ -75,3 +78,12 @@ def statuses(answers: Iterable[Answer]) -> Counter[int]:
 
 def servers(answers: Iterable[Answer]) -> Counter[str | None]:
     return Counter(answer.served_by for answer in answers)
+
+
+def until_followed(client: Client, endpoint: str) -> None:
+    """Return once picks of ``endpoint`` are followed (again)."""
+    wait_until(
+        lambda: servers(client.ask_many(5, [endpoint])) == {endpoint: 5},
+        within_s=SETTLE_SECONDS,
+        what=f"requests for {endpoint} are served there",
+    )
