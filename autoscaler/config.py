@@ -137,6 +137,24 @@ class Flags:
     metrics_cert_dir: str = flag(
         "", str, WATCHING, "Folder of tls.crt and tls.key for that port.", placeholder="dir"
     )
+    signals_port: int | None = flag(
+        None,
+        port,
+        WATCHING,
+        "Port on which metrics adapters subscribe to what is wanted (SignalFeed), over TLS. "
+        "Unset: not served.",
+        placeholder="int",
+    )
+    signals_cert_dir: str = flag(
+        "",
+        str,
+        WATCHING,
+        "Folder of tls.crt and tls.key for that port; unset: a certificate of our own making.",
+        placeholder="dir",
+    )
+    signals_port_token_file: str = flag(
+        "", str, WATCHING, "Bearer token that its subscribers must present.", placeholder="file"
+    )
     v: int = flag(2, integer, WATCHING, "How much to log, 0 to 5.", placeholder="int")
     log_format: str = flag(
         "", pflag.one_of("json", "console"), WATCHING, "Unset: console on a terminal, else json."

@@ -43,10 +43,12 @@ from autoscaler.controllers.seeing import (
 from autoscaler.metrics import Metrics
 from autoscaler.observe.feed_demand import FeedDemand
 from autoscaler.policy.model import Mode, Policy
+from autoscaler.publish import Wishes, publishing
 from loadstar import tls
 from loadstar.clock import Clock, SystemClock
 from loadstar.config.errors import ConfigError
 from loadstar.config.pflag import HelpWanted
+from loadstar.feed.publish import CannotPublish
 from loadstar.feed.subscribe import Subscription
 from loadstar.feed.trust import Trust
 from loadstar.kube.client import KubeClient
@@ -82,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
             for problem in error.problems:
                 log.error("cannot start: %s", problem)
             return USAGE_ERROR
-        except (tls.CertificateError, OSError, ApiError) as error:
+        except (tls.CertificateError, CannotPublish, OSError, ApiError) as error:
             log.error("cannot start: %s", error)
             return 1
     return 0
@@ -109,6 +111,16 @@ async def serve(flags: Flags, environment: Mapping[str, str], clock: Clock) -> N
             await kube.connection()  # a kubeconfig that is wrong ends the process here
         parts = Parts(flags, clock, rng, kube, fleet)
         await stack.enter_async_context(_listening(flags, parts))
+        if flags.signals_port is not None:
+            published = publishing(
+                parts.wishes,
+                clock,
+                host=flags.bind_address,
+                port=flags.signals_port,
+                cert_dir=flags.signals_cert_dir,
+                token_file=flags.signals_port_token_file,
+            )
+            log.info("publishing", extra={"port": await stack.enter_async_context(published)})
         await parts.run(stop)
 
 
@@ -165,6 +177,7 @@ class Parts:
             rng=rng,
             empty_nodes=(lambda _pool: frozenset()) if cluster is None else cluster.empty,
         )
+        self.wishes = Wishes(clock)
         self.loop = Loop(
             force=self.force,
             sees=Seeing(heard, supply),
@@ -175,6 +188,7 @@ class Parts:
             ledger=Path(flags.ledger_dir) if flags.ledger_dir else None,
             clock=clock,
             leads=lambda: self.leading.has(0.0, clock.now()),
+            told=self.wishes.set,
         )
 
     def _mode(self) -> Mode:

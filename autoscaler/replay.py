@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from autoscaler.ledger.entries import Decided, Entry, Start, same
 from autoscaler.ledger.starts import begun
-from autoscaler.sizing.decision import Controller, Decision
+from autoscaler.sizing.decision import Decision
+from autoscaler.sizing.fleet import PlannerFleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,27 @@ class Replayed:
 
 
 def replay(entries: Iterable[Entry], model: str = "") -> Iterator[Replayed]:
-    """Every decision of ``model`` (all, if empty) for which the ledger holds the beginning."""
-    controllers: dict[str, Controller] = {}
+    """Every decision of ``model`` (all, if empty) for which the ledger holds the beginning.
+
+    The models of one tick decide together, for they may share pools and budget.
+    """
+    fleet: PlannerFleet | None = None
+    tick: list[Decided] = []
     for entry in entries:
+        if tick and not (isinstance(entry, Decided) and entry.seen.now_s == tick[0].seen.now_s):
+            yield from _again(fleet, tick, model)
+            tick = []
         if isinstance(entry, Start):
-            if model in ("", entry.model):
-                controllers[entry.model] = begun(entry)
-        elif isinstance(entry, Decided) and entry.seen.model in controllers:
-            yield Replayed(entry, controllers[entry.seen.model].decide(entry.seen))
+            fleet = begun(entry)
+        elif isinstance(entry, Decided):
+            tick.append(entry)
+    yield from _again(fleet, tick, model)
+
+
+def _again(fleet: PlannerFleet | None, tick: list[Decided], model: str) -> Iterator[Replayed]:
+    if fleet is None or not tick:
+        return
+    decisions = fleet.decide({each.seen.model: each.seen for each in tick})
+    for each in tick:
+        if model in ("", each.seen.model):
+            yield Replayed(each, decisions[each.seen.model])

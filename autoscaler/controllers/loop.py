@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from autoscaler.controllers.acting import Acting
+from autoscaler.controllers.deciding import Deciding
 from autoscaler.controllers.history_store import HistoryStore
-from autoscaler.controllers.model_controller import ModelController
 from autoscaler.controllers.policy_in_force import InForce, PolicyInForce
 from autoscaler.controllers.report import Report
-from autoscaler.controllers.wanted import cost_per_hour, targets, units
-from autoscaler.ledger.entries import Decided, Start
+from autoscaler.controllers.wanted import TargetKey, cost_per_hour, targets, units
+from autoscaler.ledger.entries import Decided
 from autoscaler.ledger.files import LedgerFiles
 from autoscaler.ledger.starts import start
+from autoscaler.observe.history import History
 from autoscaler.observe.lead_times import LeadTimes
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.policy.model import Mode, ModelPolicy
@@ -52,6 +53,10 @@ class Sees(Protocol):
         ...
 
 
+def _nobody(_targets: Mapping[TargetKey, int], _decisions: Mapping[str, Decision]) -> None:
+    return
+
+
 class Loop:
     """Runs until cancelled; ``wake`` cuts the wait for the next period short."""
 
@@ -67,7 +72,9 @@ class Loop:
         ledger: Path | None,
         clock: Clock,
         leads: Callable[[], bool],
+        told: Callable[[Mapping[TargetKey, int], Mapping[str, Decision]], None] = _nobody,
     ) -> None:
+        """``told`` hears what is wanted, after each tick."""
         self._force = force
         self._sees = sees
         self._acting = acting
@@ -77,8 +84,9 @@ class Loop:
         self._ledger = None if ledger is None else LedgerFiles(ledger)
         self._clock = clock
         self._leads = leads
+        self._told = told
         self._alarm = Alarm()
-        self._models: dict[str, ModelController] = {}
+        self._deciding: Deciding | None = None
         self._number = 0
         self._kept_at_s = clock.now()
         self.ticked_at_s: float | None = None
@@ -112,20 +120,23 @@ class Loop:
             return
         if self._number != force.number or (self._ledger is not None and self._ledger.is_full):
             await self._begin(force)
-        decisions: dict[str, Decision] = {}
-        supplies: dict[str, list[PoolSupply]] = {}
+        seen: dict[str, Observation] = {}
+        wall_s = self._clock.wall()
         for model in force.policy.models:
-            decide = partial(self._decide, force, model, decisions, supplies)
-            await self._safely(f"model {model.name}", decide)
+            look = partial(self._look, force, model, wall_s, seen)
+            await self._safely(f"model {model.name}", look)
+        decisions = await self._decided(seen) if seen else {}
         policy = force.policy
         wanted = units(policy, decisions)
         if self._force.mode is not Mode.OFF:
             self._acting.units = wanted
             self._acting.targets = targets(policy, decisions)
-            self._acting.supply = {name: _together(each) for name, each in supplies.items()}
+            self._acting.supply = _together(seen.values())
+        self._told(targets(policy, decisions), decisions)
         for name, count in wanted.items():
             self._report.metrics.pool_units.labels(name, "wanted").set(count)
-        self._report.state(self._force, leads=self._leads(), cost=cost_per_hour(policy, wanted))
+        cost = cost_per_hour(policy, wanted)
+        self._report.state(self._force, leads=self._leads(), cost=cost)
         self._report.lead_times(self._lead_times.known())
         self.ticked_at_s = self._clock.now()
         await self._write_down()
@@ -133,55 +144,56 @@ class Loop:
     async def _begin(self, force: InForce) -> None:
         """A new policy, or a new segment of the ledger: every model begins again, warm."""
         at_s = self._clock.wall()
-        lines: list[Start] = []
+        known = self._deciding.histories() if self._deciding else {}
+        histories: dict[str, History] = {}
         for model in force.policy.models:
-            known = self._models.get(model.name)
-            if known is not None:
-                lines.append(await asyncio.to_thread(known.again, at_s, force.text))
-                continue
-            history = await asyncio.to_thread(self._store.history, model.name)
-            lines.append(start(at_s, model.name, force.text, history, ()))
-        made = {}
-        for line in lines:
-            made[line.model] = await asyncio.to_thread(ModelController, line)
-        self._models = made
+            found = known.get(model.name)
+            if found is None:
+                found = await asyncio.to_thread(self._store.history, model.name)
+            histories[model.name] = found
+        if self._deciding is None:
+            line = start(at_s, force.text, histories, ())
+        else:
+            line = await asyncio.to_thread(self._deciding.again, at_s, force.text, histories)
+        self._deciding = await asyncio.to_thread(Deciding, line)
         self._number = force.number
         if self._ledger is not None:
-            await asyncio.to_thread(self._ledger.begin, at_s, lines)
+            await asyncio.to_thread(self._ledger.begin, at_s, [line])
 
-    async def _decide(
-        self,
-        force: InForce,
-        model: ModelPolicy,
-        decisions: dict[str, Decision],
-        supplies: dict[str, list[PoolSupply]],
+    async def _look(
+        self, force: InForce, model: ModelPolicy, wall_s: float, seen: dict[str, Observation]
     ) -> None:
+        """Put what there is to see of ``model`` into ``seen``, where that is known."""
         pools = tuple(pool for _, pool in force.policy.variants(model))
         supply = await self._sees.supply(model, pools)
         if supply is None:
             log.info("supply is not known: no decision", extra={"model": model.name})
             return
-        now_s, wall_s = self._clock.now(), self._clock.wall()
-        supply = {name: self._heeded(name, each, now_s) for name, each in supply.items()}
-        seen = Observation(
+        now_s = self._clock.now()
+        seen[model.name] = Observation(
             now_s=wall_s,
             model=model.name,
             demand=self._sees.demand(model, wall_s),
-            supply=supply,
+            supply={name: self._heeded(name, each, now_s) for name, each in supply.items()},
         )
-        decision = await self._models[model.name].decide(seen)
-        took_s = self._clock.now() - now_s
-        decisions[model.name] = decision
-        for name, each in supply.items():
-            supplies.setdefault(name, []).append(each)
-        decided = Decided(
-            at_s=wall_s,
-            seen=seen,
-            decision=decision,
-            mode=self._force.mode.value,
-            leads=self._leads(),
-        )
-        self._report.decided(decided, _about(model), took_s)
+
+    async def _decided(self, seen: dict[str, Observation]) -> dict[str, Decision]:
+        assert self._deciding is not None
+        began_s = self._clock.now()
+        decisions = await self._deciding.decide(seen)
+        took_s = (self._clock.now() - began_s) / len(seen)
+        force = self._force.current
+        for name, decision in decisions.items():
+            decided = Decided(
+                at_s=seen[name].now_s,
+                seen=seen[name],
+                decision=decision,
+                mode=self._force.mode.value,
+                leads=self._leads(),
+            )
+            about = None if force is None else _about(force.policy.model(name))
+            self._report.decided(decided, about, took_s)
+        return decisions
 
     def _heeded(self, pool: str, supply: PoolSupply, now_s: float) -> PoolSupply:
         """``supply`` with what acting has found out about the pool."""
@@ -212,7 +224,9 @@ class Loop:
             await asyncio.to_thread(self._store.keep, documents, self._lead_times)
 
     def _documents(self) -> dict[str, dict[str, object]]:
-        return {name: each.history.to_document() for name, each in self._models.items()}
+        if self._deciding is None:
+            return {}
+        return {name: each.to_document() for name, each in self._deciding.histories().items()}
 
     async def _safely(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
         """One part's failure is told, and the others go on."""
@@ -223,14 +237,19 @@ class Loop:
             self._report.failed(part, error)
 
 
-def _together(supplies: list[PoolSupply]) -> PoolSupply:
-    """A pool that several models share: their replicas add up, its units are the same ones."""
-    return PoolSupply(
-        replicas_ready=sum(each.replicas_ready for each in supplies),
-        replicas_starting=sum(each.replicas_starting for each in supplies),
-        units_ready=max(each.units_ready for each in supplies),
-        units_starting=max(each.units_starting for each in supplies),
-    )
+def _together(seen: Iterable[Observation]) -> dict[str, PoolSupply]:
+    """Pools that models share: their replicas add up, the units are the same ones."""
+    found: dict[str, PoolSupply] = {}
+    for observation in seen:
+        for name, each in observation.supply.items():
+            before = found.get(name, PoolSupply(replicas_ready=0))
+            found[name] = PoolSupply(
+                replicas_ready=before.replicas_ready + each.replicas_ready,
+                replicas_starting=before.replicas_starting + each.replicas_starting,
+                units_ready=max(before.units_ready, each.units_ready),
+                units_starting=max(before.units_starting, each.units_starting),
+            )
+    return found
 
 
 def _about(model: ModelPolicy) -> ObjectRef | None:

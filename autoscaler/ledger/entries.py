@@ -15,19 +15,18 @@ import orjson
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.sizing.decision import Decision, Reason
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """From here on a model's decisions follow from what stands in this line and in later ones."""
+    """From here on decisions follow from what stands in this line and in later ones."""
 
     at_s: float
-    model: str
-    policy: str  # the policy's text
-    history: Mapping[str, object]
+    policy: str  # its text
+    histories: Mapping[str, Mapping[str, object]]  # by model
     warm: tuple[Observation, ...] = ()
-    """Seen before, and shown to the controller again without counting what it says."""
+    """Seen before, and shown to the controllers again without counting what they say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +65,8 @@ def line(entry: Entry) -> bytes:
                 "type": "start",
                 "version": VERSION,
                 "atS": entry.at_s,
-                "model": entry.model,
                 "policy": entry.policy,
-                "history": dict(entry.history),
+                "histories": {name: dict(each) for name, each in entry.histories.items()},
                 "warm": [observation_document(each) for each in entry.warm],
             }
         case Decided():
@@ -98,9 +96,8 @@ def parse(text: bytes) -> Entry:
                     raise ValueError(f"ledger version {body['version']}, not {VERSION}")
                 return Start(
                     at_s=body["atS"],
-                    model=body["model"],
                     policy=body["policy"],
-                    history=body["history"],
+                    histories=body["histories"],
                     warm=tuple(observation_of(each) for each in body["warm"]),
                 )
             case "decision":

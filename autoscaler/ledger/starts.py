@@ -1,4 +1,4 @@
-"""How a model's controller begins: from its history and what was seen lately. Pure.
+"""How controllers begin: from their histories and what was seen lately. Pure.
 
 The live loop begins each segment of the ledger this way, and so does the replay; that they use the
 same function is why a replay gives the same bits. It is a restart, and costs what one costs:
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from autoscaler.ledger.entries import Start
 from autoscaler.observe.history import MINUTE_S, History
 from autoscaler.observe.observation import Observation
 from autoscaler.policy.model import load_policy
-from autoscaler.sizing.decision import Controller
-from autoscaler.sizing.planner import Planner
+from autoscaler.sizing.fleet import PlannerFleet
 
 WARM_S = 1_200.0
 """Longer than the windows of a controller that look back: 15 minutes of scale-down."""
@@ -24,28 +24,37 @@ _ROW_BYTES = 12  # three 4-byte numbers a minute, as History writes them
 
 
 def start(
-    at_s: float, model: str, policy: str, history: History, lately: Sequence[Observation]
+    at_s: float, policy: str, histories: Mapping[str, History], lately: Sequence[Observation]
 ) -> Start:
-    """The line from which ``model`` can begin now.
+    """The line from which all models can begin now.
 
-    The history ends where ``lately`` begins: no minute is seen twice.
+    Histories end where ``lately`` begins: no minute is seen twice.
     """
     warm = tuple(seen for seen in lately if seen.now_s > at_s - WARM_S)
-    document = history.to_document()
+    documents = {name: history.to_document() for name, history in histories.items()}
     if warm:
-        document = _until(document, math.ceil(warm[0].now_s / MINUTE_S))
-        first = int(str(document["firstMinute"])) + int(str(document["minutes"]))
-        warm = tuple(seen for seen in warm if math.ceil(seen.now_s / MINUTE_S) - 1 >= first)
-    return Start(at_s=at_s, model=model, policy=policy, history=document, warm=warm)
+        minute = math.ceil(warm[0].now_s / MINUTE_S)
+        documents = {name: _until(each, minute) for name, each in documents.items()}
+        warm = tuple(seen for seen in warm if math.ceil(seen.now_s / MINUTE_S) > minute)
+    return Start(at_s=at_s, policy=policy, histories=documents, warm=warm)
 
 
-def begun(line: Start) -> Controller:
-    """The controller that ``line`` describes, warm."""
-    history = History.of_document(line.history)
-    planner = Planner.of(load_policy(line.policy), line.model, history=history)
-    for seen in line.warm:
-        planner.decide(seen)
-    return planner
+def begun(line: Start) -> PlannerFleet:
+    """The controllers that ``line`` describes, warm."""
+    policy = load_policy(line.policy)
+    histories = {name: History.of_document(each) for name, each in line.histories.items()}
+    fleet = PlannerFleet.of(policy, histories=histories)
+    for seen in together(line.warm):
+        known = {name: each for name, each in seen.items() if name in fleet.planners}
+        if known:
+            fleet.decide(known)
+    return fleet
+
+
+def together(seen: Iterable[Observation]) -> Iterator[dict[str, Observation]]:
+    """Observations of one tick, by model, tick after tick."""
+    for _, group in groupby(seen, key=lambda each: each.now_s):
+        yield {each.model: each for each in group}
 
 
 def _until(document: dict[str, object], minute: int) -> dict[str, object]:

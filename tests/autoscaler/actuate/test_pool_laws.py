@@ -207,14 +207,16 @@ def test_a_gpu_pool_on_any_night(
             assert isinstance(step, Stay)
 
 
-@given(nights)
-def test_a_slice_on_any_night(night: list[list[Blow]]) -> None:
+@given(nights, st.sampled_from([0, 4]))
+def test_a_slice_on_any_night(night: list[list[Blow]], size: int) -> None:
     """It is asked for whole, and one that misses a node counts for nothing."""
-    pool = Pool("tpu", ZONES[:1], slice_nodes=4)
+    pool = Pool("tpu", ZONES[:1], slice_nodes=4, node_s=30.0)
     policy = PoolPolicy(
         name="tpu", kind=PoolKind.TPU, mode=PoolMode.SET_SIZE, nodes_per_unit=4, max_units=2
     )
-    bench = Night(pool, policy, 0)
+    bench = Night(pool, policy, size)
+    bench.units = size // 4
+    bench.cloud.busy("tpu", size)
     shape = Shape.of(policy, 1)
     for struck in night:
         for blow in struck:

@@ -24,8 +24,12 @@ from autoscaler.observe.lead_times import LeadTimes
 from autoscaler.observe.observation import Demand, PoolSupply
 from autoscaler.policy.model import Mode, ModelPolicy
 from autoscaler.policy.pools import PoolPolicy
+from autoscaler.publish import Wishes, publishing
 from autoscaler.replay import replay
 from autoscaler.sizing.decision import Reason
+from loadstar.feed.subscribe import Subscription
+from loadstar.feed.trust import Trust
+from loadstar.signals.model import Snapshot
 from tests.fakes.clock import ManualClock
 
 POLICY = """\
@@ -39,6 +43,16 @@ models:
 pools:
 - name: gpu
   maxUnits: 40
+"""
+
+SHARED = """\
+mode: active
+models:
+- {name: chat}
+- {name: batch, class: batch}
+pools:
+- name: gpu
+  maxUnits: 6
 """
 
 
@@ -160,6 +174,52 @@ async def test_the_live_ledger_replays_bit_for_bit_across_reloads_and_restarts(
     assert len(again) == 90
     assert [one.recorded for one in again if not one.same] == []
     assert max(one.again.total() for one in again[30:]) <= 9
+
+
+async def test_models_that_share_a_pool_decide_together_and_replay_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, policy=SHARED)
+    bench.sees.rate = 200.0
+    await bench.run(20)
+    await bench.loop.close()
+    again = list(replay(await bench.entries()))
+    assert len(again) == 40
+    assert all(one.same for one in again)
+    last = (await bench.decided())[-2:]
+    assert sum(each.decision.total() for each in last) <= 6
+    assert bench.acting.units["gpu"] <= 6
+    alone = list(replay(await bench.entries(), "batch"))
+    assert {one.recorded.seen.model for one in alone} == {"batch"}
+    assert all(one.same for one in alone)
+
+
+async def test_what_is_wanted_is_heard_over_tls(bench: Bench) -> None:
+    wishes = Wishes(bench.clock)
+    bench.loop._told = wishes.set
+    await bench.run(4)
+    heard: list[Snapshot] = []
+    got = asyncio.Event()
+
+    def hear(snapshot: Snapshot) -> None:
+        heard.append(snapshot)
+        got.set()
+
+    served = publishing(wishes, bench.clock, host="127.0.0.1", port=0, cert_dir="", token_file="")
+    async with served as port, asyncio.TaskGroup() as tasks:
+        subscription = Subscription(
+            [f"127.0.0.1:{port}"],
+            trust=Trust(insecure_skip_verify=True),
+            name="test",
+            heard=hear,
+            rng=random.Random(1),
+        )
+        task = tasks.create_task(subscription.run())
+        async with asyncio.timeout(10):
+            await got.wait()
+        task.cancel()
+    (wish,) = heard[0].desired
+    last = (await bench.decided())[-1].decision
+    assert (wish.kind, wish.name, wish.model) == ("Deployment", "vllm", "llama")
+    assert (wish.replicas, wish.reason) == (float(last.total()), last.reason.value)
 
 
 async def test_a_policy_that_is_wrong_changes_nothing_and_says_where(bench: Bench) -> None:

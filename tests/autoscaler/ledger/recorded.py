@@ -13,7 +13,7 @@ from autoscaler.ledger.files import LedgerFiles
 from autoscaler.ledger.starts import WARM_S, begun, start
 from autoscaler.observe.history import History
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
-from autoscaler.sizing.planner import Planner
+from autoscaler.sizing.fleet import PlannerFleet
 
 POLICY = """\
 mode: active
@@ -57,18 +57,16 @@ def observations(count: int, seed: int = 1) -> Iterator[Observation]:
 def record(folder: Path, count: int = 400, *, segment_bytes: int = 1 << 30) -> list[Path]:
     """Drive a controller as the live loop does, and write its ledger."""
     lately: deque[Observation] = deque(maxlen=int(WARM_S / PERIOD_S))
-    planner: Planner | None = None
+    fleet: PlannerFleet | None = None
     paths: list[Path] = []
     with LedgerFiles(folder, segment_bytes=segment_bytes) as ledger:
         for seen in observations(count):
-            if planner is None or ledger.is_full:
-                history = History() if planner is None else planner.history
-                first = start(seen.now_s, "llama", POLICY, history, tuple(lately))
+            if fleet is None or ledger.is_full:
+                history = History() if fleet is None else fleet.planners["llama"].history
+                first = start(seen.now_s, POLICY, {"llama": history}, tuple(lately))
                 paths.append(ledger.begin(seen.now_s, [first]))
-                made = begun(first)
-                assert isinstance(made, Planner)
-                planner = made
-            decision = planner.decide(seen)
+                fleet = begun(first)
+            decision = fleet.decide({"llama": seen})["llama"]
             lately.append(seen)
             ledger.append([Decided(at_s=seen.now_s, seen=seen, decision=decision, mode="active")])
         wrote = Wrote(

@@ -146,8 +146,8 @@ def test_no_minute_is_seen_twice_after_a_restart(tmp_path: Path) -> None:
     seen = list(observations(400))
     for one in seen:
         history.add(one.now_s, one.demand.arrivals_rps, 800.0, 200.0)
-    begun = start(seen[-1].now_s, "llama", POLICY, history, seen)
-    kept = History.of_document(begun.history)
+    begun = start(seen[-1].now_s, POLICY, {"llama": history}, seen)
+    kept = History.of_document(begun.histories["llama"])
     assert math.ceil(begun.warm[0].now_s / 60.0) - 1 == kept.closed
     assert 1_100.0 < seen[-1].now_s - begun.warm[0].now_s <= 1_200.0
     assert isinstance(parse(line(begun)), Start)

@@ -1,0 +1,89 @@
+"""What is wanted, told to whoever subscribes: the metrics adapter, so that an HPA can follow us.
+
+The same SignalFeed that gateways publish on. Told whether or not anything is written: in advisory
+mode it is what would be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+
+from autoscaler.controllers.wanted import TargetKey
+from autoscaler.sizing.decision import Decision
+from loadstar import tls
+from loadstar.clock import Clock
+from loadstar.feed.publish import Publisher
+from loadstar.signals.model import Desired, Snapshot
+
+HORIZON = "horizon_s"
+
+
+class Wishes:
+    """The latest wishes; ``snapshot`` is what a publisher streams."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._publisher = f"autoscaler-{os.uname().nodename}-{uuid.uuid4().hex[:8]}"
+        self._started_at_s = clock.wall()
+        self._desired: tuple[Desired, ...] = ()
+
+    def set(self, targets: Mapping[TargetKey, int], decisions: Mapping[str, Decision]) -> None:
+        """From now on these are wanted."""
+        self._desired = tuple(
+            _desired(key, replicas, decisions[key.model])
+            for key, replicas in targets.items()
+            if key.model in decisions
+        )
+
+    async def snapshot(self) -> Snapshot:
+        return Snapshot(
+            publisher=self._publisher,
+            started_at=self._started_at_s,
+            observed_at=self._clock.wall(),
+            desired=self._desired,
+        )
+
+
+def _desired(key: TargetKey, replicas: int, decision: Decision) -> Desired:
+    kind, namespace, name = key.id
+    return Desired(
+        namespace=namespace,
+        kind=kind,
+        name=name,
+        model=key.model,
+        replicas=float(replicas),
+        horizon_seconds=decision.inputs.get(HORIZON),
+        reason=decision.reason.value,
+    )
+
+
+@asynccontextmanager
+async def publishing(
+    wishes: Wishes, clock: Clock, *, host: str, port: int, cert_dir: str, token_file: str
+) -> AsyncIterator[int]:
+    """Stream ``wishes`` while inside, over TLS; gives the port.
+
+    Without ``cert_dir`` the certificate is one that we make. Raises CannotPublish.
+    """
+    if cert_dir:
+        pair = await asyncio.to_thread(tls.load, cert_dir)
+    else:
+        pair = await asyncio.to_thread(tls.self_signed, clock.wall())
+    token = await asyncio.to_thread(Path(token_file).read_text) if token_file else ""
+    publisher = Publisher(wishes.snapshot, token=token.strip)
+    credentials = grpc.ssl_server_credentials([(pair.key, pair.certificate)])
+    bound = await publisher.start(host, port, credentials)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(publisher.run(), name="publish")
+        try:
+            yield bound
+        finally:
+            running.cancel()
+            await publisher.stop()
