@@ -32,6 +32,9 @@ def scraping(data_layer: DataLayer, flags: Flags) -> Scraping | None:
     if data_layer.metrics is None:
         return None
     source = with_flags(data_layer.metrics, flags)
+    if source.port is None and data_layer.discovery is not None:
+        # Pods found through Kubernetes have it already, where it can be meant.
+        source = replace(source, port=flags.model_server_metrics_port or None)
     return Scraping(
         engines=readers,
         source=source,
@@ -51,7 +54,6 @@ def with_flags(source: MetricsSource, flags: Flags) -> MetricsSource:
         if source.scheme == unsaid.scheme
         else source.scheme,
         path=flags.model_server_metrics_path if source.path == unsaid.path else source.path,
-        port=source.port or flags.model_server_metrics_port or None,
         insecure_skip_verify=source.insecure_skip_verify
         and flags.model_server_metrics_https_insecure_skip_verify,
     )

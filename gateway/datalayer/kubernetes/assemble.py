@@ -27,8 +27,14 @@ class Assembled:
     doubled: tuple[str, ...] = ()
 
 
-def assemble(pods: Iterable[Pod], target_ports: Sequence[int]) -> Assembled:
-    """One endpoint per pod that should be asked and port that is active, in order of name."""
+def assemble(
+    pods: Iterable[Pod], target_ports: Sequence[int], metrics_port: int | None = None
+) -> Assembled:
+    """One endpoint per pod that should be asked and port that is active, in order of name.
+
+    ``metrics_port`` is where every pod serves its metrics; with several target ports each has its
+    own page there, and it says nothing.
+    """
     usable = [pod for pod in pods if pod.ready and not pod.terminating and pod.address]
     # A pod whose node is lost can go on looking ready while its address is another's already.
     usable.sort(key=lambda pod: (pod.created, pod.name), reverse=True)
@@ -51,6 +57,7 @@ def assemble(pods: Iterable[Pod], target_ports: Sequence[int]) -> Assembled:
                 address=pod.address,
                 port=port,
                 labels=pod.labels,
+                metrics_port=metrics_port if len(target_ports) == 1 else None,
                 uid=pod.uid,
             )
     return Assembled(tuple(found[key] for key in sorted(found)), tuple(sorted(doubled)))

@@ -132,7 +132,7 @@ class Following:
         )
         if not (pods.synced and policies_known):
             return None
-        assembled = assemble(pods.objects.values(), members.target_ports)
+        assembled = assemble(pods.objects.values(), members.target_ports, self._wanted.metrics_port)
         if assembled.doubled != self._doubled:
             self._doubled = assembled.doubled
             if assembled.doubled:

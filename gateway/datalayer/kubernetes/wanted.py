@@ -50,6 +50,8 @@ class Wanted:
     name: str
     """By which objectives and rewrites mean the pool, and metrics show it; empty is any."""
     group: str = POOL_GROUP
+    metrics_port: int | None = None
+    """Where pods serve their metrics, if not on their target port."""
 
     def __str__(self) -> str:
         match self.pool:
@@ -72,19 +74,22 @@ def wanted(flags: Flags, environment: Mapping[str, str], namespace: str = "") ->
     where = (
         flags.pool_namespace or environment.get("NAMESPACE", "") or namespace or DEFAULT_NAMESPACE
     )
+    metrics_port = flags.model_server_metrics_port or None
     if flags.pool_name:
         resource = POOLS.get(flags.pool_group)
         if resource is None:
             raise ConfigError.of(
                 "--pool-group", f"must be {' or '.join(POOLS)}, not {flags.pool_group!r}"
             )
-        return Wanted(where, ByName(flags.pool_name, resource), flags.pool_name, flags.pool_group)
+        by_name = ByName(flags.pool_name, resource)
+        return Wanted(where, by_name, flags.pool_name, flags.pool_group, metrics_port)
     try:
         selector = selectors.parse(flags.endpoint_selector)
     except ValueError as error:
         raise ConfigError.of("--endpoint-selector", str(error)) from error
     ports = tuple(dict.fromkeys(flags.endpoint_target_ports))
-    return Wanted(where, BySelector(str(selector), ports), own_name(environment))
+    by_selector = BySelector(str(selector), ports)
+    return Wanted(where, by_selector, own_name(environment), metrics_port=metrics_port)
 
 
 def own_name(environment: Mapping[str, str]) -> str:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from gateway.config.command_line import parse
-from gateway.config.data_sources import CoreMetrics, DataLayer, EngineConfig, MetricsSource
+from gateway.config.data_sources import (
+    CoreMetrics,
+    DataLayer,
+    EngineConfig,
+    FileDiscovery,
+    MetricsSource,
+)
 from gateway.datalayer.scrape_plan import pace
 from gateway.serving.scraping import scraping
 from loadstar.config.errors import ConfigError
@@ -15,10 +21,19 @@ from loadstar.config.errors import ConfigError
 
 def test_flags_fill_in_what_the_configuration_leaves_open() -> None:
     flags, _ = parse(["--model-server-metrics-port=9400", "--refresh-metrics-interval=100ms"])
-    found = scraping(DataLayer(metrics=MetricsSource(path="/m", interval=0.25)), flags)
+    said = MetricsSource(path="/m", interval=0.25)
+    found = scraping(DataLayer(discovery=FileDiscovery("e.yaml"), metrics=said), flags)
     assert found is not None
     assert found.source == MetricsSource(path="/m", interval=0.25, port=9400)
     assert (found.pace, found.tls) == (pace(0.1, 2.0, 0.25), None)
+
+
+def test_pods_bring_the_port_of_the_flag_themselves() -> None:
+    """It is meant for pools with one target port, which only their discovery knows."""
+    flags, _ = parse(["--model-server-metrics-port=9400"])
+    found = scraping(DataLayer(metrics=MetricsSource()), flags)
+    assert found is not None
+    assert found.source == MetricsSource()
 
 
 def test_nothing_is_scraped_where_no_source_is_wanted() -> None:

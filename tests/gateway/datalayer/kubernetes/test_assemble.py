@@ -84,6 +84,14 @@ def test_an_inactive_port_keeps_the_names_of_the_others() -> None:
     ]
 
 
+def test_a_metrics_port_is_meant_where_there_is_one_target_port() -> None:
+    assert [e.metrics_port for e in assemble([pod("a")], (8000,), 9100).endpoints] == [9100]
+    assert [e.metrics_port for e in assemble([pod("a")], (8000, 8001), 9100).endpoints] == [
+        None,
+        None,
+    ]
+
+
 def test_of_two_pods_with_one_address_the_newer_has_it() -> None:
     old = pod("a", address="10.0.0.1", created="2026-01-01T00:00:00Z")
     new = pod("b", address="10.0.0.1", created="2026-01-02T00:00:00Z")

@@ -301,6 +301,13 @@ def test_pods_without_a_pool_are_known_by_their_pickers_deployment() -> None:
     assert wanted(flags, {}).name == ""
 
 
+def test_the_port_of_metrics_goes_with_what_is_followed() -> None:
+    flags, _notes = parse(("--pool-name=p", "--model-server-metrics-port=9100"))
+    assert wanted(flags, {}).metrics_port == 9100
+    flags, _notes = parse(("--pool-name=p",))
+    assert wanted(flags, {}).metrics_port is None
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
