@@ -21,7 +21,7 @@ from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.simulate.backtest import Result, Split, backtest
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS
 from autoscaler.simulate.demand import DemandSeries
-from autoscaler.simulate.plant_file import PlantSpec, load_plant
+from autoscaler.simulate.plant_file import PlantSpec, load_plant, matched
 from autoscaler.simulate.scenario import Scenario
 from loadstar.config.errors import did_you_mean
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         policy = policy_of(arguments.policy, active=True)
-        plant = plant_of(arguments.plant) if arguments.plant else plant_like(policy)
+        plant = plant_of(arguments.plant, policy) if arguments.plant else plant_like(policy)
         demand, first_t_s = demand_of(
             arguments.trace,
             arguments.seed,
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def plant_like(policy: Policy) -> PlantSpec:
     """The plant that is exactly as the policy believes."""
-    return load_plant({"pools": [pool.name for pool in policy.pools]})
+    return matched(load_plant({}), policy)
 
 
 def peak_replicas(demand: DemandSeries, model: ModelPolicy) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from autoscaler.capacity.profiles import UnknownProfile, profile_of
 from autoscaler.policy.model import Policy, load_policy
 from autoscaler.simulate.demand import BadDemand, DemandSeries
-from autoscaler.simulate.plant_file import PlantSpec, load_plant
+from autoscaler.simulate.plant_file import PlantSpec, load_plant, matched
 from autoscaler.simulate.traces import read_any
 from loadstar.config.document import read
 from loadstar.config.errors import ConfigError
@@ -64,10 +64,10 @@ def policy_of(path: Path, *, active: bool = False) -> Policy:
     return policy
 
 
-def plant_of(path: Path) -> PlantSpec:
-    """The plant file."""
+def plant_of(path: Path, policy: Policy) -> PlantSpec:
+    """The plant file, with every pool of ``policy`` in it."""
     try:
-        return load_plant(_text(path))
+        return matched(load_plant(_text(path)), policy)
     except ConfigError as error:
         raise Unusable(_named(path, error)) from None
 

@@ -25,13 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         policy = policy_of(arguments.policy, active=True)
-        plant = plant_of(arguments.plant)
+        plant = plant_of(arguments.plant, policy)
         demand, first_t_s = demand_of(
             arguments.demand,
             arguments.seed,
             input_tokens=arguments.input_tokens,
             output_tokens=arguments.output_tokens,
         )
+        history = None
+        if arguments.history is not None:
+            history, _ = demand_of(arguments.history, arguments.seed)
         names = [model.name for model in policy.models]
         if arguments.model and arguments.model not in names:
             hint = did_you_mean(arguments.model, names)
@@ -46,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=arguments.seed,
         model=arguments.model,
         first_t_s=first_t_s,
+        history=history,
     )
     recorder, built = scenario.recorded(arguments.controller, arguments.knob)
     made = outcome(arguments.controller, recorder, built.calls)
@@ -103,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--knob", type=float, help="the rival's target; see docs/simulate.md")
     parser.add_argument("--model", default="", help="of the policy; the first unless given")
+    parser.add_argument(
+        "--history",
+        type=Path,
+        metavar="CSV",
+        help="demand that came before, up to the first row of --demand: what old days are known",
+    )
     parser.add_argument("--input-tokens", type=float, help="where the trace has only rates")
     parser.add_argument("--output-tokens", type=float, help="where the trace has only rates")
     return parser

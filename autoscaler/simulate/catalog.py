@@ -13,6 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from autoscaler.observe.history import History
+from autoscaler.simulate.demand import DemandSeries
+from autoscaler.simulate.fluid import STEP_S
 from autoscaler.simulate.plant import Plant
 from autoscaler.simulate.rivals import wva
 from autoscaler.simulate.rivals.apa import Apa
@@ -48,6 +51,29 @@ class Entry:
         return self.make(plant, self.knob if knob is None else knob)
 
 
+def _predictive(plant: Plant, _: float) -> Controller:
+    history = None
+    if plant.history is not None:
+        history = remembered(plant.history, plant.start_s)
+    return Planner.of(plant.policy, plant.model.name, history=history)
+
+
+def remembered(demand: DemandSeries, end_s: float) -> History:
+    """A history that ends at ``end_s``, minute by minute."""
+    history = History()
+    begin_s = end_s - demand.seconds
+    for step in range(STEPS_OF_MINUTE - 1, len(demand), STEPS_OF_MINUTE):
+        minute = slice(step - STEPS_OF_MINUTE + 1, step + 1)
+        known = bool(demand.recorded[minute].all())
+        history.add(
+            begin_s + (step + 1) * STEP_S,
+            float(demand.rate_rps[minute].mean()) if known else None,
+            float(np.mean(demand.input_tokens[minute] * (1.0 - demand.prefix_hit[minute]))),
+            float(np.mean(demand.output_tokens[minute])),
+        )
+    return history
+
+
 def _fleet(plant: Plant) -> Fleet:
     return Fleet(plant.policy, plant.model)
 
@@ -68,7 +94,7 @@ _BATCH = (0.06, 0.1, 0.14, 0.18, 0.24, 0.3, 0.4, 0.55, 0.7)
 CONTROLLERS: Final[Mapping[str, Entry]] = MappingProxyType(
     {
         OURS: Entry(
-            make=lambda plant, _: Planner.of(plant.policy, plant.model.name),
+            make=_predictive,
             what="the policy's own controller",
             owns_nodes=True,
         ),

@@ -55,11 +55,13 @@ class Plant:
         owner: Owner = OURSELVES,
         writes: bool = True,
         start_s: float = 0.0,
+        history: DemandSeries | None = None,
     ) -> None:
         rng = random.Random(seed)
         self.spec, self.policy, self.model = spec, policy, model
         self.demand = demand.noisy(spec.noise_cv, np.random.default_rng(seed))
         self.start_s = start_s
+        self.history = history
         self.writes = writes
         self.work = work_model(spec, model)
         self.truth = Truth.of(self.work, self.demand)

@@ -8,10 +8,11 @@ has wrong. Bare numbers are seconds where a time is meant. Read by ``commands``,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
+from autoscaler.policy.model import Policy
 from autoscaler.policy.profile import ProfilePolicy
 from loadstar.config import units
 from loadstar.config.document import read
@@ -153,7 +154,8 @@ class BackstopSpec:
 class PlantSpec:
     """The whole document."""
 
-    pools: Annotated[tuple[PoolSpec, ...], NOT_EMPTY]
+    pools: tuple[PoolSpec, ...] = ()
+    """Those that are not here are as the policy has them."""
     replica: ReplicaSpec = ReplicaSpec()
     faults: tuple[Fault, ...] = ()
     initial_replicas: Annotated[int, at_least(0)] | None = None
@@ -183,14 +185,33 @@ def load_plant(document: object, place: str = "") -> PlantSpec:
     for index, name in enumerate(names):
         if name in names[:index]:
             problems.append(Problem(_at(place, f"pools[{index}].name"), f'"{name}" is there twice'))
+    if problems:
+        raise ConfigError(problems)
+    return spec
+
+
+def matched(spec: PlantSpec, policy: Policy, place: str = "") -> PlantSpec:
+    """``spec`` with every pool of the policy in it, in the policy's order.
+
+    Raises ConfigError where it has a pool, or a fault of one, that the policy does not know: nobody
+    would ever use it.
+    """
+    names = [pool.name for pool in policy.pools]
+    problems = []
+    for index, pool in enumerate(spec.pools):
+        if pool.name not in names:
+            hint = did_you_mean(pool.name, names)
+            where = _at(place, f"pools[{index}].name")
+            problems.append(Problem(where, f'the policy has no pool "{pool.name}"{hint}'))
     for index, fault in enumerate(spec.faults):
         if fault.pool and fault.pool not in names:
             hint = did_you_mean(fault.pool, names)
             where = _at(place, f"faults[{index}].pool")
-            problems.append(Problem(where, f'no pool "{fault.pool}"{hint}'))
+            problems.append(Problem(where, f'the policy has no pool "{fault.pool}"{hint}'))
     if problems:
         raise ConfigError(problems)
-    return spec
+    given = {pool.name: pool for pool in spec.pools}
+    return replace(spec, pools=tuple(given.get(n) or PoolSpec(name=n) for n in names))
 
 
 def _plain(value: object) -> object:

@@ -32,6 +32,8 @@ class Scenario:
     model: str = ""
     """Empty: the policy's first."""
     first_t_s: float = 0.0
+    history: DemandSeries | None = None
+    """What came before the demand, up to its first step; for those who learn."""
     everybody_owns_nodes: bool | None = None
     """Whether controllers release nodes themselves; None: each as it is."""
 
@@ -53,6 +55,7 @@ class Scenario:
             owner=Owner(owns_nodes=owns, release_s=release_s),
             writes=controller != OURS or self.writes(),
             start_s=start_s,
+            history=self.history,
         )
 
     def writes(self) -> bool:

@@ -35,7 +35,8 @@ class Oracle:
 
     def __post_init__(self) -> None:
         plant = self.plant
-        work = plant.demand.rate_rps * plant.truth.work_s / plant.factor
+        speed = next(iter(plant.speeds.values()))
+        work = plant.demand.rate_rps * plant.truth.work_s / (plant.factor * speed)
         needed = np.ceil(_smoothed(work, SMOOTHED_S) / self.load).astype(np.int64)
         lead_s = plant.longest_lead_s()
         self._ahead = _highest_ahead(needed, lead_s)

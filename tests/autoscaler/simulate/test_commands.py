@@ -48,6 +48,18 @@ def test_a_rival_runs_by_name_or_alias(files: Path) -> None:
     assert orjson.loads((files / "out.json").read_bytes())["controller"] == "wva"
 
 
+def test_a_history_is_known_to_ours_and_to_no_rival(files: Path) -> None:
+    """A day that jumps at its 30th minute, then the same minutes again."""
+    rows = [f"{60 * n},{20 if n % 60 < 30 else 60}" for n in range(60 * 48)]
+    (files / "old.csv").write_text("\n".join(["t_s,rate_rps", *rows]))
+    for name, differs in (("predictive", True), ("react", False)):
+        documents = []
+        for more in ([], ["--history", str(files / "old.csv")]):
+            assert simulate(files, "--controller", name, *more) == 0
+            documents.append((files / "out.json").read_bytes())
+        assert (documents[0] != documents[1]) is differs
+
+
 def test_an_unknown_controller_is_refused_with_a_hint(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from autoscaler.commands.files import demand_of, plant_of, policy_of
-from autoscaler.simulate.plant_file import Shape, Spread, load_plant
+from autoscaler.simulate.plant_file import PoolSpec, Shape, Spread, load_plant, matched
 from autoscaler.simulate.plant_schema import plant_schema
 from autoscaler.simulate.scenario import Scenario
 from loadstar.config.errors import ConfigError
+from tests.autoscaler.simulate.builders import policy
 
 HERE = Path(__file__).parents[3] / "manifests" / "config" / "autoscaler"
 
@@ -22,18 +23,19 @@ def test_the_published_schema_is_that_of_the_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "policy"),
+    ("plant", "said_in"),
     [
         ("plant-simple.yaml", "policy.yaml"),
         ("plant-troubled.yaml", "policy.yaml"),
         ("plant-mixed.yaml", "mixed-pools.yaml"),
     ],
 )
-def test_the_samples_run(plant: str, policy: str) -> None:
+def test_the_samples_run(plant: str, said_in: str) -> None:
     demand, _ = demand_of(HERE / "demand-day.csv", 1)
+    said = policy_of(HERE / said_in, active=True)
     scenario = Scenario(
-        plant=plant_of(HERE / plant),
-        policy=policy_of(HERE / policy, active=True),
+        plant=plant_of(HERE / plant, said),
+        policy=said,
         demand=demand.between(0, 3 * 3600),
     )
     made = scenario.outcome("hpa-rate")
@@ -62,17 +64,26 @@ def test_times_may_be_a_text_a_number_or_a_distribution() -> None:
     )
 
 
+def test_pools_that_a_plant_does_not_name_are_as_the_policy_has_them() -> None:
+    said = policy({"name": "a", "pricePerUnitHour": 3}, {"name": "b"})
+    assert matched(load_plant({}), said).pools == (PoolSpec(name="a"), PoolSpec(name="b"))
+
+
+def test_a_pool_that_the_policy_does_not_know_is_a_mistake() -> None:
+    document = {"pools": ["a1"], "faults": [{"kind": "preempt", "at": 5, "pool": "b"}]}
+    with pytest.raises(ConfigError) as error:
+        matched(load_plant(document), policy({"name": "a"}))
+    assert str(error.value).splitlines() == [
+        'pools[0].name: the policy has no pool "a1", did you mean a?',
+        'faults[0].pool: the policy has no pool "b"',
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
-        ({}, "pools: is required"),
-        ({"pools": []}, "pools: must not be empty, not a list"),
         ({"pools": ["a", "a"]}, 'pools[1].name: "a" is there twice'),
         ({"pools": ["a"], "drane": 60}, "drane: unknown key, did you mean drain?"),
-        (
-            {"pools": ["a"], "faults": [{"kind": "preempt", "at": 5, "pool": "b"}]},
-            'faults[0].pool: no pool "b"',
-        ),
         (
             {"pools": ["a"], "faults": [{"kind": "stockout", "at": "1h"}]},
             "faults[0]: stockout needs a duration",
