@@ -23,6 +23,8 @@ from autoscaler.sizing.feedback import Headroom
 from autoscaler.sizing.need import Arrivals, RequestSize, reactive
 
 _REVIEW_MINUTES: Final = 6 * 60
+_UNTIL_NEXT_S: Final = 60.0
+"""What is ordered now must do until what is ordered a minute later comes."""
 _LEAD_OVER_S: Final = 30.0
 _LEAD_UNDER_S: Final = 120.0
 
@@ -83,12 +85,12 @@ class Estimator:
         self._size.update(demand, elapsed_s)
         rate = self._arrivals.update(seen.now_s, demand)
         size = self._size
-        isl, osl = size.input_tokens, size.output_tokens
+        isl = self._model.typical_input_tokens if size.input_tokens is None else size.input_tokens
+        osl = (
+            self._model.typical_output_tokens if size.output_tokens is None else size.output_tokens
+        )
         if rate is not None and (not math.isfinite(rate) or rate < 0):
             rate = None
-        if isl is None or osl is None:
-            isl, osl = 0.0, 0.0
-            rate = 0.0 if rate == 0.0 else None  # no request has come yet, or its size is unknown
         hit = size.prefix_hit
         request_s = self._work.request_s(isl, osl, hit)
         curve = ServiceCurve.of(self._work, isl, osl, hit)
@@ -151,7 +153,7 @@ class Estimator:
         return 1.0 if wait_s > self._model.slo_ttft_p95_s else 0.0
 
     def _foresee(self, closed: int, lead_s: float) -> None:
-        horizon = math.ceil(lead_s / 60.0) + 1
+        horizon = math.ceil((lead_s + _UNTIL_NEXT_S) / 60.0)
         minute = self.history.closed
         held = self._forecaster
         if held is None or (minute >= self._review_minute and _outgrown(held.horizon, lead_s)):

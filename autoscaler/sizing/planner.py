@@ -33,6 +33,7 @@ _REMIX_S: Final = 300.0
 """How often the mix is questioned when nothing else calls for it."""
 
 
+_SURVIVE_NEARLY: Final = 0.95
 _SHRINKS: Final = frozenset({Reason.SCALE_DOWN, Reason.IDLE})
 
 
@@ -243,6 +244,10 @@ class Planner:
 
 
 def _as_good_as_any(question: Question, units: Sequence[int]) -> bool:
-    """Whether ``units`` cover what is asked, or nothing that may be bought would cover more."""
-    short = shortfall(question, units)
-    return short == 0.0 or shortfall(question, greedy(question)) >= short - SLACK
+    """Whether ``units`` cover what is asked, or nothing that may be bought would cover more.
+
+    What must survive a loss follows demand up and down, so a little less is no reason to act.
+    """
+    asked = replace(question, survive=_SURVIVE_NEARLY * question.survive)
+    short = shortfall(asked, units)
+    return short == 0.0 or shortfall(asked, greedy(question)) >= short - SLACK

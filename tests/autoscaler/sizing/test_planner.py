@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.observe.observation import Observation
+from autoscaler.observe.observation import Demand, Observation
 from autoscaler.policy.model import load_policy
 from autoscaler.sizing.decision import Reason
 from autoscaler.sizing.fleet import PlannerFleet
@@ -181,6 +181,16 @@ def test_the_last_replica_goes_when_waiting_cost_more_than_a_cold_start() -> Non
     assert Reason.IDLE in {decision.reason for decision in live.decisions}
     woken = live.tick(demand(0.0, queued=1.0))
     assert (woken.total(), woken.reason) == (1, Reason.WAKE)
+
+
+def test_the_first_request_ever_wakes_a_model_whose_sizes_nobody_knows() -> None:
+    sleepy = {"minReplicas": 0, "scaleToZero": {"enabled": True}}
+    live = fleet(policy_of(model=sleepy))
+    nothing = Demand(window_s=15.0, arrivals_rps=0.0, queued_requests=0.0)
+    assert live.tick(nothing).total() == 0
+    waiting = Demand(window_s=15.0, arrivals_rps=0.07, queued_requests=1.0)
+    decision = live.tick(waiting)
+    assert (decision.total(), decision.reason) == (1, Reason.WAKE)
 
 
 def test_off_and_the_kill_switch_leave_what_is_there() -> None:
