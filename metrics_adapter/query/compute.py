@@ -58,7 +58,9 @@ def _own(
         columns = view.columns(resource, asked)
         return scalars(columns, targets, asking.selector, Fold.SUM, asking.moment, asking.seen)
     entry = metric.entry
-    told = view.columns(resource, asked, entry.name)
+    # A number that some source tells outright is of no quantile but the one it is called by.
+    names = (asked,) if metric.quantile else (asked, entry.name)
+    told = view.columns(resource, *names)
     found = scalars(
         [column for column in told if column.buckets is None],
         targets,

@@ -51,7 +51,9 @@ def external(view: View, query: ExternalQuery, now: float) -> list[Value]:
     columns = view.columns(str(EXTERNAL), *names)
     found = _fresh(_rows(columns, query.namespace, moment, share), moment, seen)
     chosen = _selected(found, query, seen)
-    if not found and metric is not None and metric.entry.external:
+    # Where external rows are told, and are too old, others would be another thing.
+    told = bool(found) or math.isfinite(seen.newest)
+    if not told and metric is not None and metric.entry.external:
         asking = Asking(view, moment, seen)
         found = _by_model(asking, metric, query.namespace, share)
         if not found:

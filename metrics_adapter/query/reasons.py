@@ -12,15 +12,19 @@ from metrics_adapter.query.gather import Seen
 from metrics_adapter.query.view import View
 
 NAMES_SHOWN = 12
+NAMES_COMPARED = 300
+"""With what was asked for; each takes some microseconds, and anybody may ask."""
+LONGEST_WORD = 200
 
 
 def not_found(query: CustomQuery, resource: str) -> str:
     """The sentence that clients of other adapters know."""
-    what = f"the server could not find the metric {query.metric} for {resource}"
+    metric, about = query.metric[:LONGEST_WORD], resource[:LONGEST_WORD]
+    what = f"the server could not find the metric {metric} for {about}"
     if query.name != ALL:
-        what += f" {query.name}"
+        what += f" {query.name[:LONGEST_WORD]}"
     if query.metric_selector.requirements:
-        what += f" with selector {query.metric_selector}"
+        what += f" with selector {str(query.metric_selector)[:LONGEST_WORD]}"
     return what
 
 
@@ -39,15 +43,16 @@ def known(asked: str, names: list[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     if not names:
         return "no metric is known yet"
-    return f"known metrics are {shown}{more}{did_you_mean(asked, names)}"
+    return f"known metrics are {shown}{more}{did_you_mean(asked, names[:NAMES_COMPARED])}"
 
 
 def nobody(view: View, query: CustomQuery, resource: str) -> str:
     """There is no such object."""
-    where = f" in the namespace {query.namespace}" if query.namespace else ""
+    where = f" in the namespace {query.namespace[:LONGEST_WORD]}" if query.namespace else ""
     if query.name != ALL:
         return f"{not_found(query, resource)}: there is no such object{where}"
-    which = f" matching {query.object_selector}" if query.object_selector.requirements else ""
+    selector = str(query.object_selector)[:LONGEST_WORD]
+    which = f" matching {selector}" if selector else ""
     return f"{not_found(query, resource)}: there are no {resource}{which}{where}"
 
 
@@ -66,10 +71,10 @@ def nothing_fresh(
 
 def no_external(view: View, query: ExternalQuery, seen: Seen, now: float) -> NotFound:
     """No series of an external metric."""
-    what = f"the server could not find the external metric {query.metric}"
+    what = f"the server could not find the external metric {query.metric[:LONGEST_WORD]}"
     if query.selector.requirements:
-        what += f" with selector {query.selector}"
-    what += f" in the namespace {query.namespace}"
+        what += f" with selector {str(query.selector)[:LONGEST_WORD]}"
+    what += f" in the namespace {query.namespace[:LONGEST_WORD]}"
     if math.isfinite(seen.newest):
         return Stale(f"{what}: no fresh sample {since(seen.newest, now, view.staleness)}")
     if seen.other_labels:

@@ -22,6 +22,7 @@ from metrics_adapter.adapter_config import (
     PodsSource,
     PrometheusSource,
 )
+from metrics_adapter.query import Inventory
 from metrics_adapter.sources.feed import Feed
 from metrics_adapter.sources.file import FileRows
 from metrics_adapter.sources.kubernetes import Objects
@@ -76,6 +77,9 @@ class Sources:
         self._clock = clock
         self._rng = rng
         self.objects = None if client is None else Objects(client, clock, rng)
+        if self.objects is not None:
+            # Nobody is known to exist before the API server has said so, whatever is told of them.
+            store.know(Inventory(known=True))
         self._wanted = self._built(config, [])
         self._changed = asyncio.Event()
 

@@ -152,3 +152,15 @@ def test_what_no_other_reader_may_have_is_not_told_outside() -> None:
 
     with pytest.raises(NotFound):
         ask_outside(known, "gpu_utilization_percent")
+
+
+def test_external_rows_that_are_too_old_are_not_replaced_by_something_else() -> None:
+    known = view(
+        outside("queue_depth", 50, ago=90),
+        told("queue_depth", row("a", 3)),
+        pods=[pod("a")],
+        groups=[pool()],
+    )
+
+    with pytest.raises(Stale):
+        ask_outside(known, "queue_depth")
