@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from load_tests.scaling.runs import Runs
-from load_tests.scaling.targets import TARGETS, Scope, Verdict
+from load_tests.scaling.targets import TARGETS
+from load_tests.scaling.verdict import Scope, Verdict
 from load_tests.scaling.weeks import ALL, COLD, COLD_DIURNAL, REAL, SYNTHETIC
 
 
