@@ -50,8 +50,9 @@ class Forecaster:
         self.horizon = horizon
         self._miss_rate = miss_rate
         self._series = MinuteSeries(first_minute, KEPT_MINUTES)
+        self._ridge = Ridge(horizon)
         self._experts: tuple[Expert, ...] = (
-            Ridge(horizon),
+            self._ridge,
             LastValue(),
             DayProfile(),
             Yesterday(),
@@ -84,7 +85,7 @@ class Forecaster:
         self._score()
         for expert in self._experts:
             expert.learn(self._series, self.horizon)
-        self.outlook.observe(self._series)
+        self.outlook.observe(self._series, *self._ridge.newest)
         if not self._series.seen():
             self._said.append(None)
             return None

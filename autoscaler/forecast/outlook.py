@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from autoscaler.forecast.conformal import Conformal
-from autoscaler.forecast.features import features, level
 from autoscaler.forecast.ridge import Fitted, Moments
 from autoscaler.forecast.series import LEAST, Floats, MinuteSeries
 
@@ -47,9 +46,8 @@ class Outlook:
         self._bounds = [Conformal(miss_rate) for _ in MINUTES_AHEAD]
         self._said: deque[tuple[int, tuple[Ahead, ...]]] = deque(maxlen=_FARTHEST // _EVERY + 1)
 
-    def observe(self, series: MinuteSeries) -> None:
-        """Take in the minute that has just closed."""
-        row, now = features(series), level(series)
+    def observe(self, series: MinuteSeries, row: Floats, now: float) -> None:
+        """Take in the minute that has just closed, its features and its level."""
         self._open.append((row, now))
         if len(self._open) > _FARTHEST and series.whole(_FARTHEST + 1):
             then_row, then = self._open[0]

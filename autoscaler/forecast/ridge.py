@@ -96,6 +96,11 @@ class Ridge:
         self._fitted: Fitted | None = None
         self._next_fit = 0
 
+    @property
+    def newest(self) -> tuple[Floats, float]:
+        """Features and level of the minute that was learned last."""
+        return self._open[-1]
+
     def learn(self, series: MinuteSeries, horizon: int) -> None:
         self._open.append((features(series), level(series)))
         if len(self._open) > horizon:

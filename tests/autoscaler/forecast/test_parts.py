@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.forecast.conformal import Conformal
-from autoscaler.forecast.features import WIDTH, features
+from autoscaler.forecast.features import WIDTH, features, level
 from autoscaler.forecast.mix import Mix, pinball
 from autoscaler.forecast.outlook import MINUTES_AHEAD, Outlook
 from autoscaler.forecast.profile import DayProfile
@@ -137,14 +137,14 @@ def test_without_a_yesterday_both_say_the_last_value() -> None:
 
 
 def test_the_outlook_sees_an_hour_of_the_day_ahead_and_covers_it() -> None:
-    works = noisy(diurnal(3), 9)
+    works = noisy(diurnal(2), 9)
     series, outlook = MinuteSeries(0, 4 * DAY), Outlook(0.07)
     errors: dict[int, list[float]] = {minutes: [] for minutes in MINUTES_AHEAD}
     covered: list[bool] = []
     for minute, work in enumerate(works):
         series.add(float(work), 8)
-        outlook.observe(series)
-        if minute % 5 or minute < 2 * DAY:
+        outlook.observe(series, features(series), level(series))
+        if minute % 5 or minute < DAY + 240:
             continue
         for each in outlook.latest:
             if minute + each.minutes < len(works):
@@ -159,6 +159,6 @@ def test_the_outlook_keeps_its_word_through_a_gap() -> None:
     series, outlook = MinuteSeries(0, DAY), Outlook(0.07)
     for work in [*([5.0] * 100), *([math.nan] * 30)]:
         series.add(work, 8)
-        outlook.observe(series)
+        outlook.observe(series, features(series), level(series))
     assert [each.minutes for each in outlook.latest] == list(MINUTES_AHEAD)
     assert all(each.expected == pytest.approx(5.0) for each in outlook.latest)
