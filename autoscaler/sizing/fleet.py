@@ -7,7 +7,7 @@ from nobody whose demand is not known. The live loop drives this; one model alon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from autoscaler.observe.history import History
 from autoscaler.observe.observation import Observation
@@ -48,38 +48,47 @@ class PlannerFleet:
         decided: dict[str, Decision] = {}
         for name in asked:
             decided[name] = self.planners[name].decide(
-                seen[name], self._left_for(name, seen, decided)
+                seen[name], left_for(name, self.policy, self.planners, seen, decided)
             )
         return {name: decided[name] for name in seen if name in decided}
 
-    def _left_for(
-        self, name: str, seen: Mapping[str, Observation], decided: Mapping[str, Decision]
-    ) -> Shares:
-        """What the others leave: what they have, or what they must have where they yield."""
-        left = {pool.name: pool.limit_units() for pool in self.policy.pools}
-        for observation in seen.values():  # the provider's word on quota may be lower
-            for pool, supply in observation.supply.items():
-                if pool in left and supply.quota_units is not None:
-                    left[pool] = min(left[pool], supply.quota_units)
-        budget = self.policy.budget_per_hour
-        mine = self.planners[name].model.service_class
-        for other, planner in self.planners.items():
-            if other == name:
-                continue
-            observation_of = seen.get(other)
-            yields = (
-                other not in decided
-                and observation_of is not None
-                and observation_of.demand.arrivals_rps is not None
-                and mine is ServiceClass.INTERACTIVE
-                and planner.model.service_class is ServiceClass.BATCH
-            )
-            for book in planner.books:
-                held = book.least_units() if yields else book.units
-                left[book.pool.name] -= held
-                if budget is not None:
-                    budget -= held * book.pool.price_per_unit_hour
-        return Shares(
-            budget_per_hour=None if budget is None else max(0.0, budget),
-            units={pool: max(0, units) for pool, units in left.items()},
+
+def left_for(
+    name: str,
+    policy: Policy,
+    planners: Mapping[str, Planner],
+    seen: Mapping[str, Observation],
+    decided: Collection[str],
+) -> Shares:
+    """What the others leave to ``name``: all but what they have, or must have where they yield.
+
+    ``decided`` are those that have had their turn already. Whoever records decisions for replay
+    keeps the answer beside the observation.
+    """
+    left = {pool.name: pool.limit_units() for pool in policy.pools}
+    for observation in seen.values():  # the provider's word on quota may be lower
+        for pool, supply in observation.supply.items():
+            if pool in left and supply.quota_units is not None:
+                left[pool] = min(left[pool], supply.quota_units)
+    budget = policy.budget_per_hour
+    mine = planners[name].model.service_class
+    for other, planner in planners.items():
+        if other == name:
+            continue
+        observation_of = seen.get(other)
+        yields = (
+            other not in decided
+            and observation_of is not None
+            and observation_of.demand.arrivals_rps is not None
+            and mine is ServiceClass.INTERACTIVE
+            and planner.model.service_class is ServiceClass.BATCH
         )
+        for book in planner.books:
+            held = book.least_units() if yields else book.units
+            left[book.pool.name] -= held
+            if budget is not None:
+                budget -= held * book.pool.price_per_unit_hour
+    return Shares(
+        budget_per_hour=None if budget is None else max(0.0, budget),
+        units={pool: max(0, units) for pool, units in left.items()},
+    )
