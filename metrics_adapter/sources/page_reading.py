@@ -30,6 +30,8 @@ MOST_SERIES: Final = 64
 STEPS: Final = 5
 """Readings of its counters that are kept of a page, a fifth of the window apart."""
 LEAST_SPAN_SECONDS: Final = 1.0
+ITSELF: Final[Key] = ("", "")
+"""Whom a page is about that names nobody. Not the pod's own name: equal pages share a layout."""
 NO_BOUND: Final = -1.0
 """In the place of a bucket's bound, of what is one counter."""
 
@@ -52,14 +54,26 @@ class Cell(NamedTuple):
     bound: float
 
 
+class Segment(NamedTuple):
+    """A series: one counter, or the buckets of a histogram side by side."""
+
+    metric: int
+    about: Key
+    labels: Labels
+    start: int
+    end: int
+    bounds: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Which counter stands where in an array. Equal pages share one."""
 
     cells: tuple[Cell, ...]
     place: Mapping[Cell, int]
+    segments: tuple[Segment, ...]
     series: NDArray[np.int64]
-    """For each cell which series it is of: the buckets of a histogram are one."""
+    """For each cell the segment that it is of."""
 
 
 class Layouts:
@@ -73,12 +87,25 @@ class Layouts:
         if found is None:
             if len(self._known) >= 1024:
                 self._known.clear()
-            places = {cell: index for index, cell in enumerate(cells)}
-            series: dict[tuple[int, Key, Labels], int] = {}
-            ids = [series.setdefault(cell[:3], len(series)) for cell in cells]
-            found = Layout(cells, places, np.array(ids, np.int64))
+            found = _layout(cells)
             self._known[cells] = found
         return found
+
+
+def _layout(cells: tuple[Cell, ...]) -> Layout:
+    starts = [i for i, cell in enumerate(cells) if not i or cell[:3] != cells[i - 1][:3]]
+    ends = [*starts[1:], len(cells)] if starts else []
+    segments = tuple(
+        Segment(
+            *cells[start][:3], start, end, np.array([c.bound for c in cells[start:end]], np.float64)
+        )
+        for start, end in zip(starts, ends, strict=True)
+    )
+    series = np.repeat(
+        np.arange(len(segments)), np.array([s.end - s.start for s in segments], np.int64)
+    )
+    place = {cell: index for index, cell in enumerate(cells)}
+    return Layout(cells, place, segments, series.astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +168,10 @@ class Reader:
         rows: Sequence[tuple[int, int, int, float]],
         distributions: Sequence[Distribution],
     ) -> Page:
+        itself = about == ITSELF
         return Page(
-            about,
-            self._uid if about == self._key else "",
+            self._key if itself else about,
+            self._uid if itself else "",
             at,
             np.array([row[0] for row in rows], np.int16),
             np.array([row[1] for row in rows], np.int32),
@@ -217,7 +245,7 @@ class Reader:
 
     def _about(self, sample: Sample) -> Key | None:
         if self._named is None:
-            return self._key
+            return ITSELF
         labels = sample.labels
         namespace = labels.get(self._named.namespace_label) or labels.get(
             f"exported_{self._named.namespace_label}", ""
@@ -279,31 +307,26 @@ class Reader:
         values: dict[Key, list[tuple[int, int, int, float]]],
         distributions: dict[Key, list[Distribution]],
     ) -> None:
-        start = 0
-        cells = layout.cells
         span = max(round(seconds), 1)
-        while start < len(cells):
-            metric = self._metrics[cells[start].metric]
-            end = start + 1
-            while end < len(cells) and cells[end][:3] == cells[start][:3]:
-                end += 1
-            if metric.entry.window == window:
-                about, labels = cells[start].about, cells[start].labels
-                if metric.entry.kind is Kind.RATE:
-                    row = self._row(metric, labels, float(grown[start]) / seconds, span)
-                    values.setdefault(about, []).append(row)
-                else:
-                    counts = np.maximum(np.diff(grown[start:end], prepend=0.0), 0.0)
-                    distributions.setdefault(about, []).append(
-                        Distribution(
-                            self._words.metric_id(metric.entry.name),
-                            self._words.label_id(dict(labels)),
-                            span,
-                            np.array([cell.bound for cell in cells[start:end]], np.float64),
-                            counts.astype(np.float32),
-                        )
-                    )
-            start = end
+        for segment in layout.segments:
+            metric = self._metrics[segment.metric]
+            if metric.entry.window != window:
+                continue
+            part = grown[segment.start : segment.end]
+            if metric.entry.kind is Kind.RATE:
+                row = self._row(metric, segment.labels, float(part[0]) / seconds, span)
+                values.setdefault(segment.about, []).append(row)
+                continue
+            counts = np.maximum(np.diff(part, prepend=0.0), 0.0)
+            distributions.setdefault(segment.about, []).append(
+                Distribution(
+                    self._words.metric_id(metric.entry.name),
+                    self._words.label_id(dict(segment.labels)),
+                    span,
+                    segment.bounds,
+                    counts.astype(np.float32),
+                )
+            )
 
 
 def _counts(metric: Metric) -> bool:
