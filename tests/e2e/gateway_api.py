@@ -33,6 +33,8 @@ class Pool:
     ports: tuple[int, ...] = (3000,)
     fails_open: bool = False
     app_protocol: str = "http"
+    picked_by_header: bool = True
+    """The conformance configuration, in which requests name their endpoints; else the default."""
 
     @property
     def picker(self) -> str:

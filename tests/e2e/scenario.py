@@ -11,7 +11,9 @@ PRIMARY = Pool("primary", "10.77.0.20", ("10.77.1.1", "10.77.1.2", "10.77.1.3"),
 SECONDARY = Pool("secondary", "10.77.0.21", ("10.77.2.1", "10.77.2.2"), fails_open=True)
 MODERN = Pool("modern", "10.77.0.22", ("10.77.3.1", "10.77.3.2"), app_protocol=H2C)
 """Its model servers speak HTTP/2 only, and show no metrics that the picker could read."""
-POOLS = (PRIMARY, SECONDARY, MODERN)
+EVERYDAY = Pool("everyday", "10.77.0.23", ("10.77.4.1", "10.77.4.2"), picked_by_header=False)
+"""Picked from by load and prefix, as anybody would have it."""
+POOLS = (PRIMARY, SECONDARY, MODERN, EVERYDAY)
 
 SPLIT_HOSTNAME = "split.example.com"
 SPLIT = ((PRIMARY, 70), (SECONDARY, 30))

@@ -101,9 +101,10 @@ class Site:
         return sum(stats.values())
 
     def _picker_command(self, pool: Pool) -> list[str | Path]:
+        config = [f"--config-file={PICKER_CONFIG}"] if pool.picked_by_header else []
         account = self.plane.service_account_kubeconfig(NAMESPACE, gateway_api.PICKER_ACCOUNT)
         return [
-            *(sys.executable, "-m", "gateway", "--config-file", PICKER_CONFIG),
+            *(sys.executable, "-m", "gateway", *config, "--conformance-echo"),
             *("--pool-name", pool.name, "--pool-namespace", NAMESPACE, "--kubeconfig", account),
             *("--bind-address", pool.picker_ip),
             *("--grpc-port", str(gateway_api.PICKER_PORT), "--metrics-port", str(METRICS_PORT)),

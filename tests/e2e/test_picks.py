@@ -13,7 +13,7 @@ import pytest
 
 from tests.controlplane.processes import wait_until
 from tests.e2e.gateway_api import GATEWAY, NAMESPACE, POOL_GROUP, ROUTE_GROUP
-from tests.e2e.scenario import MODERN, POOLS, PRIMARY, SECONDARY
+from tests.e2e.scenario import EVERYDAY, MODERN, POOLS, PRIMARY, SECONDARY
 from tests.e2e.site import Site
 from tests.e2e.traffic import SETTLE_SECONDS, SHORT, Client, servers, statuses, until_followed
 
@@ -84,8 +84,7 @@ def test_a_long_prompt_arrives_whole(primary: Client) -> None:
     """More than any buffer between: the usage that comes back grows with what was sent."""
     tokens = []
     for words in (1_000, 20_000):
-        wanted = {"model": "m", "prompt": "word " * words, "max_tokens": 1}
-        answer = primary.ask([PRIMARY.endpoints[0]], body=json.dumps(wanted).encode())
+        answer = primary.ask([PRIMARY.endpoints[0]], body=_completion("word " * words))
         assert answer.status == 200
         tokens.append(json.loads(answer.body)["usage"]["prompt_tokens"])
     assert tokens[1] == pytest.approx(20 * tokens[0], rel=0.05)
@@ -116,6 +115,17 @@ def test_a_pool_of_http2_servers_is_picked_though_it_shows_no_metrics(
         answer = client.ask([endpoint], method=method, body=None if method == "GET" else SHORT)
     assert (answer.status, answer.served_by, answer.told) == (200, endpoint, endpoint)
     assert json.loads(answer.body) == {"served_by": endpoint, "method": method}
+
+
+@pytest.mark.parametrize("topic", ["ships", "shoes", "sealing wax"])
+def test_prompts_that_begin_alike_meet_on_one_server(gateway_site: Site, topic: str) -> None:
+    """With the configuration that everybody has; without picks they would take turns."""
+    prefix = f"all that is known about {topic}, " * 200
+    with closing(Client(EVERYDAY.hostname)) as client:
+        answers = [client.ask(body=_completion(f"{prefix}: question {n}")) for n in range(12)]
+    assert statuses(answers) == {200: 12}
+    assert [each.told for each in answers] == [each.served_by for each in answers]
+    assert len(set(servers(answers))) == 1
 
 
 def test_traffic_follows_the_picks_while_the_api_server_is_away(
@@ -150,3 +160,7 @@ def test_a_pod_that_is_deleted_gets_no_more_traffic_and_its_replacement_does(
     ip = SECONDARY.pod_ips[1]
     gateway_site.run_pod(f"{SECONDARY.name}-replacement", ip, SECONDARY.labels)
     until_followed(secondary, B_B)
+
+
+def _completion(prompt: str) -> bytes:
+    return json.dumps({"model": "m", "prompt": prompt, "max_tokens": 1}).encode()
