@@ -22,7 +22,8 @@ from metrics_adapter.adapter_config import Describes, PodsSource
 from metrics_adapter.catalog import Metric
 from metrics_adapter.query import Pod, Published
 from metrics_adapter.query.assemble import Page, Words, assemble
-from metrics_adapter.sources.page_reading import Layouts, Named, Reader
+from metrics_adapter.sources.page_layout import Layouts
+from metrics_adapter.sources.page_reading import Named, Reader
 from metrics_adapter.store import Slot, Store, TooMuch
 
 log = logging.getLogger(__name__)

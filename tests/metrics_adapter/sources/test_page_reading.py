@@ -16,7 +16,8 @@ from metrics_adapter.errors import NotFound
 from metrics_adapter.query import Published, View
 from metrics_adapter.query.assemble import Page, Words, assemble
 from metrics_adapter.query.inventory import Inventory
-from metrics_adapter.sources.page_reading import Layouts, Named, Reader
+from metrics_adapter.sources.page_layout import Layouts
+from metrics_adapter.sources.page_reading import Named, Reader
 from tests.metrics_adapter.views import NOW, ask, numbers, pod
 
 VLLM = b"""# HELP vllm:num_requests_waiting Number of requests waiting.

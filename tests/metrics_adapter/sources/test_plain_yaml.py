@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadstar.config.errors import ConfigError
-from metrics_adapter.sources import plain_yaml
-from metrics_adapter.sources.file_rows import yaml_events
+from metrics_adapter.sources import plain_yaml, yaml_events
 
 BLOCK = """samples:
 - object:
@@ -29,7 +28,7 @@ BLOCK = """samples:
 def test_both_styles_are_read() -> None:
     plain = plain_yaml.read(BLOCK.replace('"x"', "x"))
 
-    assert plain == yaml_events(BLOCK)
+    assert plain == yaml_events.read(BLOCK)
     assert plain["samples"][1] == {
         "external": "true",
         "metric": "q",
@@ -52,7 +51,7 @@ def test_what_a_program_dumps_is_read_in_either_style() -> None:
     ]
     for style in (False, None):
         text = yaml.safe_dump({"samples": rows}, default_flow_style=style)
-        assert plain_yaml.read(text) == yaml_events(text) is not None
+        assert plain_yaml.read(text) == yaml_events.read(text) is not None
 
 
 @pytest.mark.parametrize(
@@ -100,6 +99,6 @@ def test_whatever_is_read_is_read_as_yaml_would_be(text: str) -> None:
         plain = plain_yaml.read(tried)
         if plain is not None:
             try:
-                assert plain == yaml_events(tried)
+                assert plain == yaml_events.read(tried)
             except (yaml.YAMLError, ConfigError) as error:
                 raise AssertionError(f"{tried!r} is not YAML") from error
