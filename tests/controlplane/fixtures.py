@@ -18,8 +18,18 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.gobuild import BuildFailed
 from tests.controlplane.toolchain import NoGo
 
+# The first test of a session waits for the control plane to start, beside whatever else runs.
+TIMEOUT_SECONDS = 90
+
 _namespaces = itertools.count(1)
 _why_not = pytest.StashKey[str]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """More time for tests with a real control plane, unless they say how much themselves."""
+    for item in items:
+        if item.get_closest_marker("controlplane") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -12,7 +12,7 @@ from tests.controlplane import commands
 from tests.controlplane.api import Object
 from tests.controlplane.cluster import ControlPlane
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.controlplane
 
 
 def config_map(namespace: str) -> Object:

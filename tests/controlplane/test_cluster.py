@@ -10,7 +10,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.processes import wait_until
 from tests.controlplane.recipes import KUBERNETES_VERSION
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.controlplane
 
 
 def config_map(namespace: str, name: str = "policy", **data: str) -> Object:

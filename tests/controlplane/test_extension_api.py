@@ -17,7 +17,7 @@ from tests.controlplane.api import Object
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.processes import wait_until
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.controlplane
 
 ASKED = "/apis/extension.loadstar.test/v1"
 

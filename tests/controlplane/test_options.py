@@ -11,7 +11,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.commands import DEFAULT_CONTROLLERS, Options
 from tests.controlplane.processes import wait_until
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.controlplane
 
 OPTIONS = Options(
     controllers=(*DEFAULT_CONTROLLERS, "garbage-collector-controller", "endpointslice-controller"),

@@ -8,7 +8,7 @@ from tests.controlplane.api import Api, ApiError, Object
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.processes import wait_until
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.controlplane
 
 
 def config_map(namespace: str) -> Object:
