@@ -50,10 +50,8 @@ _SUMS: Final[Mapping[str, str]] = MappingProxyType(
         "llm_d_epp_request_cached_tokens_sum": "cached_tokens",
     }
 )
-_QUEUED: Final = frozenset(
-    {"llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size"}
-)
-"""Of gateways that hold requests back; the first that is there counts."""
+_QUEUED: Final = "llm_d_epp_flow_control_queue_size"
+"""Of gateways that hold requests back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +137,7 @@ def pool_loads(families: Iterable[Metric], namespace: str, pool: str) -> tuple[P
                 _refused(counters, model, sample.labels.get("error_code", ""), sample.value)
             elif name == "llm_d_epp_request_running":
                 _add(gauges, model, "running", sample.value)
-            elif name in _QUEUED:
+            elif name == _QUEUED:
                 _add(gauges, model, "queued", sample.value)
                 _add(counters, model, "arrivals", sample.value)
             elif name in _SUMS:
@@ -152,6 +150,10 @@ def pool_loads(families: Iterable[Metric], namespace: str, pool: str) -> tuple[P
                 by_bound[bound] = by_bound.get(bound, 0.0) + sample.value
             elif name.endswith("_sum"):
                 _add(sums, model, histogram, sample.value)
+    for known in counters.values():
+        # Of what is counted from the first request on, no count is none.
+        known.setdefault("shed", 0.0)
+        known.setdefault("errors", 0.0)
     models = sorted(counters.keys() | gauges.keys() | buckets.keys())
     return tuple(
         PoolLoad(

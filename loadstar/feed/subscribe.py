@@ -46,6 +46,7 @@ class Subscription:
         heard: Callable[[Snapshot], None],
         rng: random.Random,
         resolve_seconds: float = RESOLVE_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         """``addresses`` are ``host:port``. Raises ValueError for one that is not."""
         self._asked = tuple(split(address) for address in addresses)
@@ -54,6 +55,7 @@ class Subscription:
         self._heard = heard
         self._rng = rng
         self._resolve_seconds = resolve_seconds
+        self._silence_seconds = silence_seconds
         self._streams: dict[Address, asyncio.Task[None]] = {}
         self._known: dict[str, set[Address]] = {}
         self._spoke: set[Address] = set()
@@ -102,7 +104,7 @@ class Subscription:
                 await self._listen(address)
                 why = "it ended the stream"
             except TimeoutError:
-                why = f"silent for {SILENCE_SECONDS:.0f} s"
+                why = f"silent for {self._silence_seconds:g} s"
             except grpc.aio.AioRpcError as error:
                 why = f"{error.code().name}: {(error.details() or '')[:200]}"
             except (OSError, ValueError) as error:
@@ -123,13 +125,13 @@ class Subscription:
             ("grpc.enable_retries", 0),
             ("grpc.use_local_subchannel_pool", 1),
         ]
-        async with asyncio.timeout(SILENCE_SECONDS):
+        async with asyncio.timeout(self._silence_seconds):
             connection = await channel(self._trust, *address, options)
         async with connection:
             watch = connection.unary_stream(_METHOD)
             stream = watch(request(self._name), metadata=await self._metadata())
             while True:
-                async with asyncio.timeout(SILENCE_SECONDS):
+                async with asyncio.timeout(self._silence_seconds):
                     text = await stream.read()
                 if text is grpc.aio.EOF:
                     return

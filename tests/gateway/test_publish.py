@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client.core import GaugeMetricFamily
 
 from gateway.director.measures import Traffic
 from gateway.metrics import Metrics
@@ -59,6 +60,8 @@ def test_traffic_is_told_by_target_model_whoever_it_was_for() -> None:
     assert load.key == ("lab", "chat", "llama-v2")
     assert load.counters == {
         "arrivals": 3.0,
+        "shed": 0.0,
+        "errors": 0.0,
         "input_tokens": 100.0,
         "output_tokens": 50.0,
         "cached_tokens": 60.0,
@@ -84,6 +87,20 @@ def test_every_arrival_counts_however_it_was_answered() -> None:
     load = told(metrics)
 
     assert (load.counters["arrivals"], load.counters["shed"], load.counters["errors"]) == (5, 2, 2)
+
+
+def test_requests_that_are_held_back_have_arrived() -> None:
+    metrics = Metrics()
+    metrics.routed(LLAMA, 1)
+    held = GaugeMetricFamily(
+        "llm_d_epp_flow_control_queue_size", "Held.", labels=["target_model_name", "priority"]
+    )
+    held.add_metric(["llama-v2", "0"], 3)
+    held.add_metric(["llama-v2", "-1"], 1)
+
+    (load,) = pool_loads([*metrics.registry.collect(), held], "lab", "chat")
+
+    assert (load.queued, load.counters["arrivals"]) == (4.0, 5.0)
 
 
 def test_endpoints_say_what_was_scraped_when_and_what_is_not_known_is_left_out() -> None:

@@ -31,8 +31,13 @@ class Replica:
         self.made = 0
         self.publisher = Publisher(self._snapshot, token=token, every_seconds=0.02)
         self.fails = 0
+        self.hangs = False
 
     async def _snapshot(self) -> Snapshot:
+        for _ in range(1000):
+            if not self.hangs:
+                break
+            await asyncio.sleep(0.01)
         self.made += 1
         if self.fails:
             self.fails -= 1
@@ -70,6 +75,7 @@ async def subscribed(
         heard=heard.append,
         rng=random.Random(1),
         resolve_seconds=0.1,
+        silence_seconds=0.5,
     )
     running = asyncio.get_running_loop().create_task(subscription.run())
     try:
@@ -126,6 +132,22 @@ async def test_a_replica_that_restarts_is_heard_again() -> None:
         async with published(Replica("after"), port):
             await until(lambda: heard[-1].publisher == "after")
             assert subscription.problems == {}
+
+
+async def test_a_replica_that_hangs_is_asked_anew_and_delays_only_itself() -> None:
+    hanging, other = Replica("hanging"), Replica("other")
+    async with (
+        published(hanging) as first,
+        published(other) as second,
+        subscribed(f"127.0.0.1:{first}", f"127.0.0.1:{second}") as (subscription, heard),
+    ):
+        await until(lambda: {s.publisher for s in heard} == {"hanging", "other"})
+        hanging.hangs = True
+        await until(lambda: "silent" in subscription.problems.get(("127.0.0.1", first), ""))
+        before = len(heard)
+        await until(lambda: len(heard) > before + 3)
+        hanging.hangs = False
+        await until(lambda: heard[-1].publisher == "hanging")
 
 
 async def test_a_name_that_cannot_be_resolved_is_said_and_others_are_heard() -> None:
