@@ -16,6 +16,11 @@ from tests.manifests.tools import GATEWAY_API, folder
 pytestmark = pytest.mark.controlplane
 
 GKE_CRDS = Path(__file__).with_name("gke_crds.yaml")
+SERVICES = sorted(
+    path.parent.name
+    for path in (MANIFESTS / "base").glob("*/kustomization.yaml")
+    if path.parent.name in ("metrics_adapter", "autoscaler")
+)
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -81,6 +86,21 @@ def test_its_pods_are_taken_where_pods_may_do_nothing(
     }
     (taken,) = server.dry_run(pod)
     assert taken["metadata"]["name"] == account
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_of_its_own_is_taken(name: str, server: Objects, in_namespace: str) -> None:
+    found = moved(objects(kustomized(f"base/{name}")), in_namespace)
+    assert len(server.dry_run(found)) == len(found)
+    (workload,) = (each["spec"] for each in found if each["kind"] in ("Deployment", "StatefulSet"))
+    template = workload["template"]
+    for claim in workload.get("volumeClaimTemplates", ()):  # a volume, by the time it is a pod
+        volume = {"name": claim["metadata"]["name"], "emptyDir": {}}
+        template["spec"].setdefault("volumes", []).append(volume)
+    template["spec"].pop("serviceAccountName")
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"]}
+    pod["metadata"] = {**template["metadata"], "name": "judged", "namespace": in_namespace}
+    assert server.dry_run(pod)
 
 
 def test_a_server_that_judges_sees_a_mistake(server: Objects, in_namespace: str) -> None:
