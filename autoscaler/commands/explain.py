@@ -70,7 +70,7 @@ def explained(entries: Iterable[Entry], model: str, at_s: float) -> Explanation:
     for entry in entries:
         if entry.at_s > at_s:
             break
-        if isinstance(entry, Wrote) and entry.model == model:
+        if isinstance(entry, Wrote) and entry.model in ("", model):
             writes = [each for each in writes if each.at_s >= entry.at_s - WRITES_SHOWN_S]
             writes.append(entry)
         elif isinstance(entry, Decided):

@@ -102,10 +102,12 @@ def local_supply(
     """What ``model`` has on each pool, as the fleet says. Pure."""
     found: dict[str, PoolSupply] = {}
     for variant in model.variants:
-        workload = state["workloads"].get(variant.target.name if variant.target else model.name)
         pool = next((each for each in pools if each.name == variant.pool), None)
-        if workload is None or pool is None:
+        if pool is None:
             continue
+        # A workload that the fleet was never asked for has no replicas, and it is the one to know.
+        name = variant.target.name if variant.target else model.name
+        workload = state["workloads"].get(name, {"pools": {}})
         has = workload["pools"].get(pool.node_pool or pool.name, {})
         nodes = state["pools"].get(pool.node_pool or pool.name, {})
         ready = int(nodes.get("ready", 0)) // pool.nodes_per_unit

@@ -1,0 +1,166 @@
+"""Google's client over a real socket: what it sends, what it makes of refusals and of silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from autoscaler.actuate.nodepool.reading import Autoscaling, Instance, Zone
+from autoscaler.actuate.nodepool.state import Release, SetFloor, SetSize
+from autoscaler.actuate.providers import gke
+from autoscaler.actuate.providers.gke import Cluster, GkePool, Google, cluster_of
+from autoscaler.errors import (
+    Busy,
+    Denied,
+    Gone,
+    Invalid,
+    OutOfQuota,
+    ProviderError,
+    Throttled,
+    Unavailable,
+)
+from tests.fakes.clock import ManualClock
+from tests.fakes.gke.cloud import Cloud, Fault, Pool
+from tests.fakes.gke.routes import CLUSTER, LOCATION, PROJECT, Api
+from tests.fakes.gke.server import serving
+
+ZONE = "us-central1-a"
+
+
+@asynccontextmanager
+async def pool(cloud: Cloud, *, name: str = "gpu", slow_s: float = 0.0) -> AsyncIterator[GkePool]:
+    api = Api(cloud)
+    nobody: Any = AnonymousCredentials
+    async with serving(api, slow_s=slow_s) as address:
+        google = await asyncio.to_thread(
+            lambda: Google(nobody(), container_host=address, compute_host=address, scheme="http")
+        )
+        try:
+            yield GkePool(
+                google,
+                Cluster(project=PROJECT, location=LOCATION, name=CLUSTER),
+                name,
+                empty_nodes=lambda: api.empty_nodes("gpu"),
+            )
+        finally:
+            await asyncio.to_thread(google.close)
+
+
+def cloud(**other: Any) -> tuple[Cloud, ManualClock]:
+    clock = ManualClock(now=0.0)
+    made = Cloud(clock.now)
+    made.add(Pool("gpu", (ZONE,), **other), 2)
+    return made, clock
+
+
+async def test_a_pool_is_read_from_its_groups() -> None:
+    made, _ = cloud()
+    made.busy("gpu", 1)
+    async with pool(made) as gpu:
+        found = await gpu.read("")
+    assert found.zones == {ZONE: Zone(target=2, ready=2)}
+    assert found.empty == (Instance(ZONE, "gke-gpu-us-central1-a-0002"),)
+    assert found.status == "RUNNING"
+
+
+async def test_each_write_and_its_operation() -> None:
+    made, clock = cloud()
+    async with pool(made) as gpu:
+        accepted = await gpu.write(SetSize(3))
+        first = (await gpu.read(accepted.operation)).operation
+        clock.advance(30.0)
+        second = (await gpu.read(accepted.operation)).operation
+        assert first is not None
+        assert second is not None
+        assert (first.done, second.done) == (False, True)
+        limits = Autoscaling(enabled=True, total_min=2, total_max=5, location_policy="BALANCED")
+        floor = await gpu.write(SetFloor(limits))
+        clock.advance(30.0)
+        found = await gpu.read(floor.operation)
+        assert found.autoscaling == limits
+        released = await gpu.write(Release((found.empty[0],)))
+        assert released.operation.startswith(f"{ZONE}/operation-")
+        clock.advance(30.0)
+        last = (await gpu.read(released.operation)).operation
+        assert last is not None
+        assert last.done
+
+
+async def test_a_size_of_nought_is_said_and_not_left_out() -> None:
+    made, clock = cloud()
+    async with pool(made) as gpu:
+        await gpu.write(SetSize(0))
+        clock.advance(30.0)
+        assert (await gpu.read("")).target_nodes == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "headers", "error"),
+    [
+        (400, "Cluster is running incompatible operation operation-17-ab.", {}, Busy),
+        (400, "nodeCount is out of range", {}, Invalid),
+        (403, "Required permission", {}, Denied),
+        (403, "Insufficient regional quota to satisfy request: QUOTA_EXCEEDED", {}, OutOfQuota),
+        (404, "Not found", {}, Gone),
+        (429, "slow down", {"Retry-After": "17"}, Throttled),
+        (429, "Quota exceeded for quota metric 'Write requests' per minute", {}, Throttled),
+        (500, "internal", {}, Unavailable),
+        (503, "unavailable", {}, Unavailable),
+    ],
+)
+async def test_refusals_say_what_to_do(
+    status: int, message: str, headers: dict[str, str], error: type[ProviderError]
+) -> None:
+    made, _ = cloud()
+    made.fail_next(Fault("setSize", status, message, headers))
+    async with pool(made) as gpu:
+        with pytest.raises(error) as raised:
+            await gpu.write(SetSize(3))
+    if isinstance(raised.value, Busy):
+        assert raised.value.operation == "operation-17-ab"
+    if headers:
+        assert isinstance(raised.value, Throttled)
+        assert raised.value.after_s == 17.0
+
+
+async def test_a_pool_that_is_gone_is_an_empty_reading() -> None:
+    made, _ = cloud()
+    async with pool(made, name="other") as gpu:
+        assert (await gpu.read("")).gone
+
+
+async def test_an_operation_that_is_forgotten_is_over() -> None:
+    made, _ = cloud()
+    async with pool(made) as gpu:
+        found = (await gpu.read("operation-1-gone")).operation
+    assert found is not None
+    assert found.done
+
+
+async def test_silence_is_an_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gke, "TIMEOUT_S", 0.2)
+    made, _ = cloud()
+    async with pool(made, slow_s=1.0) as gpu:
+        with pytest.raises(Unavailable):
+            await gpu.write(SetSize(3))
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    made, _ = cloud()
+    async with pool(made) as gpu:
+        pass
+    with pytest.raises(Unavailable):
+        await gpu.write(SetSize(3))
+
+
+def test_a_cluster_by_its_path_or_its_parts() -> None:
+    wanted = Cluster(project="p", location="l", name="c")
+    assert cluster_of("projects/p/locations/l/clusters/c", "", "") == wanted
+    assert cluster_of("c", "l", "p") == wanted
+    with pytest.raises(ProviderError, match="--project"):
+        cluster_of("c", "l", "")
