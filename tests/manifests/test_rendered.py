@@ -126,7 +126,8 @@ def test_selectors_and_ports_meet(name: str, tmp_path: Path) -> None:
     assert all(selector.items() <= labels.items() for selector in selectors)
     assert {port["targetPort"] for each in services for port in each["spec"]["ports"]} <= named
     policy = one(found, "NetworkPolicy")["spec"]
-    assert {p["port"] for rule in policy["ingress"] for p in rule["ports"]} <= named
+    numbers = {number for c in containers(pod).values() for number in ports(c).values()}
+    assert {p["port"] for rule in policy["ingress"] for p in rule["ports"]} <= numbers
     for scaler in [each for each in found if each["kind"] == "HorizontalPodAutoscaler"]:
         assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
         scaled = {m["containerResource"]["container"] for m in scaler["spec"]["metrics"]}
@@ -174,7 +175,7 @@ def test_components_that_need_a_secret_go_with_either_mode(mode: str, tmp_path: 
     assert sorted(files) == sorted(f"{mounted[name]}/token" for name in secrets)
     assert one(found, "Service", "loadstar-gateway-signals")["spec"]["clusterIP"] == "None"
     rules = one(found, "NetworkPolicy")["spec"]["ingress"]
-    (rule,) = [rule for rule in rules if rule["ports"] == [{"port": "signals"}]]
+    (rule,) = [rule for rule in rules if rule["ports"] == [{"port": 9004}]]
     assert rule["from"][0]["podSelector"]["matchLabels"] == {
         "app.kubernetes.io/part-of": "loadstar"
     }
