@@ -128,7 +128,7 @@ def test_flags_are_read_as_pflag_reads_them(argv: list[str], changed: dict[str, 
         ),
         pytest.param(
             ["--grpc-health-port=9002"],
-            "--grpc-port, --grpc-health-port and --metrics-port must differ",
+            "--grpc-port, --grpc-health-port, --metrics-port and --signals-port must differ",
             id="one port twice",
         ),
         pytest.param(
