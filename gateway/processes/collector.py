@@ -100,6 +100,8 @@ async def collect(child: Child, flags: Flags) -> None:
         ]
         if gateway.scraper is not None:
             followers.append(tasks.create_task(gateway.scraper.run(), name="scraper"))
+        if gateway.certificate is not None and flags.enable_cert_reload and signals_port:
+            followers.append(tasks.create_task(gateway.certificate.run(), name="certificate"))
         await probes.start()
         gateway.readiness.started = True
         settle()
