@@ -235,6 +235,7 @@ async def _may(kube: Kube, access: rights.Access) -> list[Finding]:
     document = {
         "apiVersion": SELF_REVIEWS.api_version,
         "kind": SELF_REVIEWS.kind,
+        "metadata": {},
         "spec": access.spec(),
     }
     try:

@@ -116,7 +116,8 @@ def template(
     container = {
         "name": "placeholder",
         "image": PAUSE_IMAGE,
-        "resources": {"requests": requests(pod)},
+        # Accelerators cannot be overcommitted: the server wants their limit said.
+        "resources": {"requests": (asked := requests(pod)), "limits": asked},
     }
     return {
         "apiVersion": TEMPLATES.api_version,
