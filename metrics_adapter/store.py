@@ -58,7 +58,7 @@ class Store:
         if self._stale:
             self._stale = False
             published = tuple(slot.published for slot in self._slots)
-            self._view = replace(self._view, published=published)
+            self._view = self._view.with_published(published)
         return self._view
 
     @property

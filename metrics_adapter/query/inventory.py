@@ -6,16 +6,21 @@ whatever a source tells values of is taken to exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
 
-from loadstar.kube.selectors import Selector
+from loadstar.kube.selectors import Operator, Selector
 from metrics_adapter.query.ask import NO_LABELS
 
 Key = tuple[str, str]
 """Namespace and name."""
+
+
+MOST_REMEMBERED = 200_000
+"""Pods in remembered selections, of all selectors together: 2 MB."""
+MOST_KEYS = 32
+"""Labels by whose values pods are kept; whoever may ask may ask for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,17 @@ class Group:
 class Inventory:
     """All pods and groups at one moment."""
 
-    __slots__ = ("_by_namespace", "_by_node", "_by_owner", "_select", "groups", "known", "pods")
+    __slots__ = (
+        "_by_label",
+        "_by_namespace",
+        "_by_node",
+        "_by_owner",
+        "_chosen",
+        "_room",
+        "groups",
+        "known",
+        "pods",
+    )
 
     def __init__(
         self, pods: Iterable[Pod] = (), groups: Iterable[Group] = (), *, known: bool = False
@@ -78,16 +93,42 @@ class Inventory:
                 self._by_node.setdefault(pod.node, []).append(pod)
             for resource, name in pod.owners:
                 self._by_owner.setdefault((resource, pod.namespace, name), []).append(pod)
-        # Every HPA asks with the same selector each time, and there are fewer than these.
-        self._select = lru_cache(maxsize=256)(self._selected)
+        # Every HPA asks with the same selector each time.
+        self._chosen: dict[tuple[str, Selector], tuple[Pod, ...]] = {}
+        self._room = MOST_REMEMBERED
+        self._by_label: dict[tuple[str, str], dict[str, list[Pod]]] = {}
 
     def select(self, namespace: str, selector: Selector) -> tuple[Pod, ...]:
         """The pods of ``namespace`` that ``selector`` matches, by name."""
-        return self._select(namespace, selector)
+        asked = namespace, selector
+        chosen = self._chosen.get(asked)
+        if chosen is None:
+            pods = self._candidates(namespace, selector)
+            chosen = tuple(pod for pod in pods if selector.matches(pod.labels))
+            self._room -= len(chosen) + 1
+            if self._room < 0:
+                self._chosen.clear()
+                self._room = MOST_REMEMBERED
+            self._chosen[asked] = chosen
+        return chosen
 
-    def _selected(self, namespace: str, selector: Selector) -> tuple[Pod, ...]:
-        pods = self._by_namespace.get(namespace, ())
-        return tuple(pod for pod in pods if selector.matches(pod.labels))
+    def _candidates(self, namespace: str, selector: Selector) -> Sequence[Pod]:
+        """Pods among which are all that ``selector`` matches: those with a label it wants."""
+        pods = self._by_namespace.get(namespace, [])
+        for requirement in selector.requirements:
+            if requirement.operator is Operator.IN and len(requirement.values) == 1:
+                place = namespace, requirement.key
+                by_value = self._by_label.get(place)
+                if by_value is None:
+                    if len(self._by_label) >= MOST_KEYS:
+                        self._by_label.clear()
+                    by_value = self._by_label[place] = {}
+                    for pod in pods:
+                        value = pod.labels.get(requirement.key)
+                        if value is not None:
+                            by_value.setdefault(value, []).append(pod)
+                return by_value.get(requirement.values[0], [])
+        return pods
 
     def members(self, resource: str, namespace: str, name: str) -> tuple[Pod, ...] | None:
         """The pods that make up an object; None if it is not known to exist."""

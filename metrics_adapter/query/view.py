@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple, TypeVar
 
@@ -48,6 +48,15 @@ class View:
             for key, columns in published.columns.items():
                 merged[key] = (*merged.get(key, ()), *columns)
         return merged
+
+    def with_published(self, published: tuple[Published, ...]) -> View:
+        """The same with other values; with equal names what is listed is the very same."""
+        fresh = replace(self, published=published)
+        if fresh.by_metric.keys() == self.by_metric.keys():
+            for name in ("custom_listing", "external_listing"):
+                if name in self.__dict__:
+                    fresh.__dict__[name] = self.__dict__[name]
+        return fresh
 
     def columns(self, resource: str, *names: str) -> tuple[Column, ...]:
         """Those of any of ``names``, each once."""

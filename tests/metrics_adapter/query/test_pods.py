@@ -212,3 +212,26 @@ def test_replicas_that_heard_the_same_in_any_order_say_the_same(
             return refusal.message
 
     assert said(told_rows) == said(shuffled)
+
+
+def test_what_is_listed_stays_the_same_object_while_only_values_change() -> None:
+    """So that whoever keeps documents made of it need not make them anew every second."""
+    before = view(told("mine", row("a", 3)))
+    listed = before.custom_listing
+
+    assert before.with_published((told("mine", row("a", 4)),)).custom_listing is listed
+    renamed = before.with_published((told("other", row("a", 4)),))
+    assert {line.metric for line in renamed.custom_listing} >= {"other"}
+    assert "mine" not in {line.metric for line in renamed.custom_listing}
+
+
+def test_remembered_selections_are_bounded_and_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metrics_adapter.query.inventory.MOST_REMEMBERED", 5)
+    pods = [pod(f"p{n}", app=f"a{n % 3}") for n in range(9)]
+    known = view(told("queue_depth", *(row(f"p{n}", n) for n in range(9))), pods=pods)
+
+    for _ in range(3):
+        for n in range(3):
+            expected = {f"p{m}": float(m) for m in range(n, 9, 3)}
+            assert numbers(ask(known, "queue_depth", selecting=f"app=a{n}")) == expected
+    assert len(known.inventory._chosen) <= 2

@@ -230,3 +230,20 @@ def test_without_kubernetes_pods_that_are_read_are_those_that_there_are() -> Non
     assert numbers(ask(known, "queue_depth")) == {"a": 7.0}
     with pytest.raises(NotFound, match="there are no pods matching app=vllm"):
         ask(known, "queue_depth", selecting="app=vllm")
+
+
+@given(
+    st.lists(
+        st.binary(max_size=80)
+        | st.sampled_from([VLLM, tokens(5).encode(), latency(1, 2, 3).encode()])
+        | st.sampled_from(
+            [b'vllm:e2e_request_latency_seconds_bucket{le="x"} 1\n', b"duty_cycle 9\n"]
+        ),
+        max_size=4,
+    )
+)
+def test_no_page_is_too_odd_to_be_passed_over(pages: list[bytes]) -> None:
+    following = Following()
+    for step, page in enumerate(pages):
+        following.read(page, 10 - step)
+        assert all(np.isfinite(each.value).all() for each in following.pages)
