@@ -9,7 +9,7 @@ and schedules are real ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,14 +20,12 @@ from autoscaler.policy.model import Mode, ModelPolicy, Policy
 from autoscaler.policy.schedule import Announced, announced
 from autoscaler.sizing.decision import Decision, Reason
 from autoscaler.sizing.estimate import Estimate, Estimator
-from autoscaler.sizing.greedy import greedy
 from autoscaler.sizing.guard import DownGuard, worth_going_up
 from autoscaler.sizing.idle import EXPECTED_WORK, Idle
 from autoscaler.sizing.nodes import PoolBook
-from autoscaler.sizing.offers import SLACK, Offer, Question, affordable, capacity, shortfall
-from autoscaler.sizing.release import held_back
-from autoscaler.sizing.report import binding, figures, sentence
-from autoscaler.sizing.variants import cheapest
+from autoscaler.sizing.offers import SLACK, Offer, Question, affordable, capacity
+from autoscaler.sizing.purchase import Purchase
+from autoscaler.sizing.report import figures, sentence
 
 _REMIX_S: Final = 300.0
 """How often the mix is questioned when nothing else calls for it."""
@@ -63,11 +61,13 @@ class Planner:
         self.books = [PoolBook.of(variant, pool) for variant, pool in policy.variants(model)]
         self.estimator = Estimator(model, history, profile_of(model))
         self._down = DownGuard(model.scale_down)
+        self._insured = DownGuard(model.scale_down)
         self._idle = Idle(model.scale_to_zero)
+        # What we mean to have, which insurance against losses and whole units exceed.
+        self._level: float | None = None
         self._known: list[PoolBook] = []
         self._last_s: float | None = None
-        self._mixed_s = -math.inf
-        self._stockouts: tuple[bool, ...] = ()
+        self._purchase = Purchase()
 
     @classmethod
     def of(cls, policy: Policy, model: str, *, history: History | None = None) -> Planner:
@@ -114,7 +114,17 @@ class Planner:
         question = self._question(now, floor, cap, shares or Shares())
         goal = self._goal(now, estimate, coming, floor, lead_s, question)
         question = replace(question, need=goal.replicas, survive=goal.survive)
-        units, reason = self._buy(now, question, goal, blind=blind)
+        units, reason = self._purchase.units(
+            now,
+            question,
+            goal.reason,
+            goal.needed,
+            wanted=[book.units for book in self._known],
+            ready=[book.ready_units() for book in self._known],
+            stockouts=[book.supply.stockout for book in self._known],
+            blind=blind,
+        )
+        self._level = min(goal.replicas, capacity(question, units))
         for book, count in zip(self._known, units, strict=True):
             book.order(now, count)
         inputs = figures(question, units, estimate, goal.replicas, lead_s)
@@ -130,9 +140,11 @@ class Planner:
         for book in self.books:
             if book.pool.name in replicas:
                 book.adopt(replicas[book.pool.name])
+        self._level = None
 
     def _off(self) -> Decision:
         """What is there, so that switching on again begins from it."""
+        self._level = None
         for book in self._known:
             book.adopt(book.supply.replicas_ready + book.supply.replicas_starting)
         there = {b.pool.name: b.units * b.pool.replicas_per_unit for b in self._known}
@@ -154,8 +166,9 @@ class Planner:
     ) -> _Goal:
         """What capacity to have, before anybody asks which and at what price."""
         have = capacity(question, [offer.current for offer in question.offers])
+        level = have if self._level is None else min(self._level, have)
         if estimate is None:
-            return _Goal(have, Reason.STALE, have)
+            return _Goal(level, Reason.STALE, have)
         needed = estimate.replicas(estimate.work() * coming.uplift)
         reactive = estimate.replicas(estimate.reactive_work)
         busy = estimate.minute_work > 0 or estimate.backlog_work_s > 0
@@ -167,18 +180,21 @@ class Planner:
             return _Goal(0.0, Reason.STEADY if asleep else Reason.IDLE, 0.0)
         wanted = max(1, math.ceil(needed - SLACK))
         highest = self._down.note(now, wanted)
-        whole = math.floor(have + SLACK)
         survive = self.model.service_class.survival * estimate.replicas(estimate.minute_work)
+        survive = max(survive, self._insured.note(now, math.floor(survive)))
         if asleep:
             return _Goal(wanted, Reason.WAKE if floor == 0 else Reason.FLOOR, needed, survive)
-        if reactive > have + SLACK or worth_going_up(wanted, whole):
-            return _Goal(max(needed, have), self._up(estimate, coming), needed, survive)
+        if reactive > have + SLACK or worth_going_up(wanted, math.floor(have + SLACK)):
+            return _Goal(max(needed, level), self._up(estimate, coming), needed, survive)
+        # What whole units and insurance give beyond the level was not asked for: it may serve.
+        level = max(level, min(needed, have))
+        whole = math.ceil(level - SLACK)
         step = max(1, math.ceil(min(offer.capacity for offer in question.offers) - SLACK))
         lowered = self._down.lowered(now, whole, max(highest, wanted), step)
         if lowered < whole:
             return _Goal(lowered, Reason.SCALE_DOWN, needed, survive)
         reason = Reason.HOLD_DOWN if wanted < whole else Reason.STEADY
-        return _Goal(have, reason, needed, survive)
+        return _Goal(level, reason, needed, survive)
 
     @staticmethod
     def _up(estimate: Estimate, coming: Announced) -> Reason:
@@ -217,37 +233,3 @@ class Planner:
             survive_zones=self.model.survive_zone_loss,
         )
         return affordable(question)
-
-    def _buy(
-        self, now: float, question: Question, goal: _Goal, *, blind: bool
-    ) -> tuple[Sequence[int], Reason]:
-        """Units by offer, and the reason once bounds have had their say."""
-        current = [offer.current for offer in question.offers]
-        stockouts = tuple(book.supply.stockout for book in self._known)
-        due = len(current) > 1 and now - self._mixed_s >= _REMIX_S
-        unbroken = current == [book.units for book in self._known]
-        enough = sum(o.replicas * o.current for o in question.offers) >= question.least_replicas
-        kept = goal.reason not in _SHRINKS and unbroken and enough and stockouts == self._stockouts
-        if goal.reason is Reason.STALE or (kept and not due and _as_good_as_any(question, current)):
-            units: Sequence[int] = current if kept else cheapest(question)
-        else:
-            units = cheapest(question)
-            self._mixed_s = now
-        self._stockouts = stockouts
-        if blind or goal.reason is Reason.STALE:
-            units = held_back(replace(question, need=math.inf), units, current)
-        else:
-            ready = [book.ready_units() for book in self._known]
-            needed = replace(question, need=min(goal.needed, question.need))
-            units = held_back(needed, units, ready)
-        return units, binding(question, units, goal.reason, stockouts)
-
-
-def _as_good_as_any(question: Question, units: Sequence[int]) -> bool:
-    """Whether ``units`` cover what is asked, or nothing that may be bought would cover more.
-
-    What must survive a loss follows demand up and down, so a little less is no reason to act.
-    """
-    asked = replace(question, survive=_SURVIVE_NEARLY * question.survive)
-    short = shortfall(asked, units)
-    return short == 0.0 or shortfall(asked, greedy(question)) >= short - SLACK
