@@ -135,7 +135,7 @@ class Runs:
     """Jobs done, kept in a directory where one is given."""
 
     def __init__(self, data: Path | None, kept: Path | None, processes: int) -> None:
-        self._data = data
+        self.data = data
         self._kept = kept
         self._processes = processes
         self._known: dict[str, Figures] = {}
@@ -150,9 +150,9 @@ class Runs:
         if len(missing) > 1 and self._processes > 1:
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(self._processes, mp_context=context) as pool:
-                done = list(pool.map(once, missing, [self._data] * len(missing)))
+                done = list(pool.map(once, missing, [self.data] * len(missing)))
         else:
-            done = [once(job, self._data) for job in missing]
+            done = [once(job, self.data) for job in missing]
         for job, figures in zip(missing, done, strict=True):
             self._keep(job, figures)
         return [self._known[job.key()] for job in wanted]
