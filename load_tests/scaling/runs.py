@@ -10,7 +10,7 @@ import json
 import multiprocessing
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -37,10 +37,13 @@ class Job:
     controller: str
     knob: float | None
     judged: tuple[int, int]
+    restarted: bool = False
+    """Ours begins a day before the judged ones, with the history of the days before that."""
 
     def key(self) -> str:
         knob = "" if self.knob is None else f"@{self.knob:g}"
-        return f"{self.case.key()}/{self.controller}{knob}/{self.judged[0]}-{self.judged[1]}"
+        days = f"{self.judged[0]}-{self.judged[1]}{'-restarted' * self.restarted}"
+        return f"{self.case.key()}/{self.controller}{knob}/{days}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,10 @@ def once(job: Job, data: Path | None) -> Figures:
     first, last = job.judged
     ours = job.controller == OURS
     # Ours learns from the first day on; rivals remember minutes and need not.
-    start = 0 if ours else max(0, first - WARM_UP_DAYS)
+    start = 0 if ours and not job.restarted else max(0, first - WARM_UP_DAYS)
     part = whole.cut(start * DAY_S, min(last * DAY_S, whole.demand.seconds))
+    if job.restarted:
+        part = replace(part, history=whole.demand.between(0, start * DAY_S))
     recorder, plant = part.recorded(
         job.controller, job.knob, timed=SystemClock().now if ours else None
     )
