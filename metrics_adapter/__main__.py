@@ -56,10 +56,14 @@ def _run(flags: Flags) -> int:
     from metrics_adapter.api.audit import audit_log
     from metrics_adapter.api.listener import CannotListen
     from metrics_adapter.main import build, clients
+    from metrics_adapter.memory import one_arena, one_thread
+
+    one_arena()
 
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        one_thread(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         clock = SystemClock()

@@ -281,6 +281,21 @@ def raw(plane: ControlPlane, path: str) -> Any:
     return plane.objects.api.request("GET", path)
 
 
+def master(plane: ControlPlane) -> KeyPair:
+    """A certificate of somebody who may do everything."""
+    return plane.client_ca.leaf("asker", groups=["system:masters"], file="asker")
+
+
+def as_accepted(plane: ControlPlane, path: str, accept: str) -> Any:
+    """A document of the API server in the shape that is asked for."""
+    connection = http.client.HTTPSConnection(
+        plane.url.removeprefix("https://"), timeout=10, context=tls_context(master(plane))
+    )
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={"Accept": accept})
+        return orjson.loads(connection.getresponse().read())
+
+
 def custom(namespace: str, *rest: str, version: str = "v1beta2") -> str:
     """The path of a custom metric."""
     parts = [quote(part, safe="") for part in (namespace, *rest)]

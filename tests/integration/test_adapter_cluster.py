@@ -20,6 +20,7 @@ from tests.integration.adapter_lab import (
     EXTERNAL,
     Adapter,
     adapter,
+    as_accepted,
     custom,
     external,
     install,
@@ -156,8 +157,7 @@ def test_discovery_shows_the_metrics(control_plane: ControlPlane, behind: Adapte
 
     def published() -> dict[str, Any]:
         """What the aggregator has made of our discovery; it asks once a minute."""
-        answer = control_plane.objects.api._ask("GET", "/apis", None, {"Accept": V2})
-        items = json.loads(answer.data)["items"]
+        items = as_accepted(control_plane, "/apis", V2)["items"]
         return {
             f"{group['metadata']['name']}/{each['version']}": each
             for group in items

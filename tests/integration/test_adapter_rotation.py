@@ -28,6 +28,7 @@ from tests.integration.adapter_lab import (
     custom,
     external,
     install,
+    master,
     register,
     sample,
     serves,
@@ -59,6 +60,7 @@ class Load:
         self.failed: list[str] = []
         self._plane = plane
         self._path = path
+        self._pair = master(plane)
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(CALLERS)]
 
@@ -73,8 +75,7 @@ class Load:
             thread.join()
 
     def _ask(self) -> None:
-        pair = self._plane._identity("admin", ("system:masters",))
-        with Api(self._plane.url, self._plane.client_ca.cert, pair=pair) as api:
+        with Api(self._plane.url, self._plane.client_ca.cert, pair=self._pair) as api:
             while not self._stop.wait(PAUSE_SECONDS):
                 try:
                     if api.request("GET", self._path)["items"]:
