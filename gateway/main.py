@@ -38,7 +38,7 @@ from gateway.extproc.warm import warm
 from gateway.metrics import Metrics
 from gateway.plugins.load import load
 from gateway.prefix.exchange import Exchange
-from gateway.publish import Signals, publishing
+from gateway.publish import Signals, publishing, traffic
 from gateway.scheduling.plugin_type import Settings as PluginSettings
 from gateway.serving.credentials import CIPHERS_VARIABLE, ciphers, only_rsa
 from gateway.serving.discovering import WatchGauges, discovering
@@ -276,13 +276,14 @@ def build(
     guard = _guard(flags)
     log.info("metrics and debug pages: %s", guard)
     page = place.page(metrics.registry)
+    pool_namespace = flags.pool_namespace or environment.get("NAMESPACE", "") or "default"
+    pool_name = flags.pool_name or POOL_NAME
     signals = Signals(
         publisher=uuid4().hex,  # not of the seed: another run must be another publisher
-        namespace=flags.pool_namespace or environment.get("NAMESPACE", "") or "default",
-        pool=flags.pool_name or POOL_NAME,
+        pool=pool_name,
         started_at=0.0 if store.synced else clock.wall(),
         state=lambda: store.state,
-        registry=page,
+        traffic=traffic(metrics, page, pool_namespace, pool_name, clock),
         clock=clock,
     )
     admin = admin_app(

@@ -93,6 +93,11 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
+    @property
+    def families(self) -> GatewayFamilies:
+        """Every metric as it is counted, for who tells it in another form."""
+        return self._families
+
     def names(self) -> list[str]:
         """Every metric declared, old names included (counters without their ``_total``)."""
         return self._families.names()

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
 from gateway.director.measures import Traffic
 from gateway.metrics import Metrics
-from gateway.publish import Signals, endpoint_loads, pod_name, pool_loads
+from gateway.publish import MergedTraffic, Signals, endpoint_loads, pod_name, traffic
+from gateway.traffic import own_loads, pool_loads
 from loadstar.signals.codec import decode, encode
 from loadstar.signals.model import EndpointLoad, PoolLoad
 from tests.builders import endpoint, pool
@@ -44,14 +46,17 @@ def finish(metrics: Metrics, traffic: Traffic, **changed: Any) -> None:
 
 
 def told(metrics: Metrics) -> PoolLoad:
-    (load,) = pool_loads(metrics.registry.collect(), "lab", "chat")
+    """By both ways, which say the same."""
+    loads = own_loads(metrics.families, "lab", "chat")
+    assert pool_loads(metrics.registry.collect(), "lab", "chat") == loads
+    (load,) = loads
     return load
 
 
 def test_traffic_is_told_by_target_model_whoever_it_was_for() -> None:
     metrics = Metrics()
-    for traffic in (LLAMA, LLAMA, OTHER):
-        metrics.routed(traffic, 2000)
+    for whose in (LLAMA, LLAMA, OTHER):
+        metrics.routed(whose, 2000)
     metrics.first_token(LLAMA, 0.2, True)
     finish(metrics, LLAMA)
 
@@ -144,11 +149,10 @@ async def test_a_snapshot_is_what_is_told_and_can_be_read() -> None:
     metrics.routed(LLAMA, 2000)
     signals = Signals(
         publisher="p",
-        namespace="lab",
         pool="chat",
         started_at=5_000.0,
         state=lambda: pool(endpoint(0)),
-        registry=metrics.registry,
+        traffic=traffic(metrics, metrics.registry, "lab", "chat", Wall()),
         clock=Wall(),
     )
 
@@ -157,3 +161,35 @@ async def test_a_snapshot_is_what_is_told_and_can_be_read() -> None:
     assert (snapshot.observed_at, snapshot.started_at) == (5_100.0, 5_000.0)
     assert [load.counters["arrivals"] for load in snapshot.pools] == [1.0]
     assert decode(encode(snapshot)) == snapshot
+
+
+async def test_what_several_workers_count_is_added_up_no_more_often_than_is_cheap() -> None:
+    metrics = Metrics()
+    metrics.routed(LLAMA, 1)
+    shown = CollectorRegistry(auto_describe=False)
+    shown.register(metrics.families)
+    clock = Ticking()
+    merged = traffic(metrics, shown, "lab", "chat", clock)
+
+    assert isinstance(merged, MergedTraffic)
+    (before,) = await merged()
+    metrics.routed(LLAMA, 1)
+    (kept,) = await merged()
+    clock.seconds += 60
+    (after,) = await merged()
+
+    arrivals = [load.counters["arrivals"] for load in (before, kept, after)]
+    assert arrivals == [1.0, 1.0, 2.0]
+
+
+class Ticking:
+    """A clock on which every look takes a tenth of a second."""
+
+    seconds = 100.0
+
+    def now(self) -> float:
+        self.seconds += 0.1
+        return self.seconds
+
+    def wall(self) -> float:
+        return self.now()
