@@ -44,6 +44,9 @@ def parse(argv: Sequence[str]) -> tuple[Flags, list[str]]:
     flags = parsed.values
     if flags.bare and not flags.bind_address:
         flags = replace(flags, bind_address=LOOPBACK)
+    if flags.cert_dir and not flags.tls_cert_file and not flags.tls_private_key_file:
+        certificate, key = (str(Path(flags.cert_dir, name)) for name in ("tls.crt", "tls.key"))
+        flags = replace(flags, tls_cert_file=certificate, tls_private_key_file=key)
     _check(flags)
     return flags, pflag.inert(Flags, parsed.given)
 
@@ -74,7 +77,7 @@ def _check(flags: Flags) -> None:
     if flags.managed_certificate_secret:
         if not flags.service:
             problems.add("--service", "is needed with --managed-certificate-secret")
-        if flags.tls_cert_file or flags.cert_dir:
+        if flags.tls_cert_file:
             problems.add("--managed-certificate-secret", "and certificate files exclude each other")
         if min(flags.managed_ca_lifetime, flags.managed_certificate_lifetime) < (
             MIN_LIFETIME_SECONDS

@@ -82,6 +82,18 @@ def test_bare_listens_to_this_machine_only() -> None:
     assert parse(["--bare"])[0].bind_address == "127.0.0.1"
 
 
+def test_a_directory_of_a_certificate_is_its_two_files(tmp_path: Path) -> None:
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_text("")
+    flags, _ = parse([f"--cert-dir={tmp_path}"])
+    assert flags.tls_cert_file == str(tmp_path / "tls.crt")
+    assert flags.tls_private_key_file == str(tmp_path / "tls.key")
+    assert problems("--cert-dir=/nowhere") == [
+        "--tls-cert-file: /nowhere/tls.crt: no such file",
+        "--tls-private-key-file: /nowhere/tls.key: no such file",
+    ]
+
+
 def test_help_shows_every_flag_with_its_default() -> None:
     text = usage()
     assert "--secure-port int  (default 6443)" in text
