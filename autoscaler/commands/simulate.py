@@ -60,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{arguments.json}: {error}\n")
             return USAGE_ERROR
     sys.stdout.write(f"{summary(made)}\n")
+    if arguments.controller == OURS and not scenario.writes():
+        word = "kill switch is on" if policy.safety.kill_switch else f"mode is {policy.mode.value}"
+        sys.stdout.write(f"the policy's {word}: nothing was called, the fleet stayed as it was\n")
     return 0
 
 

@@ -68,9 +68,12 @@ def test_an_unknown_controller_is_refused_with_a_hint(
     assert "no controller 'hpa-rat', did you mean hpa-rate?" in capsys.readouterr().err
 
 
-def test_advisory_means_that_nothing_is_called(files: Path) -> None:
+def test_advisory_means_that_nothing_is_called(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (files / "p.yaml").write_text("mode: advisory\n" + POLICY)
     assert simulate(files) == 0
+    assert "mode is advisory: nothing was called" in capsys.readouterr().out
     report = orjson.loads((files / "out.json").read_bytes())
     assert (report["calls"], report["actions"]) == ([], 0)
 
