@@ -273,6 +273,10 @@ class Parts:
         self._policy_changed()
 
     def _policy_changed(self) -> None:
+        policy = self._policy()
+        if policy is not None:
+            stale_after_s = policy.safety.stale_after_s
+            self.feed.stale_after_s = self.file.stale_after_s = stale_after_s
         self.leading.again()
         self.loop.wake()
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
 
 from autoscaler.actuate.circuit_book import CircuitBook
 from autoscaler.actuate.gate import Call, Gate
@@ -21,6 +20,7 @@ from autoscaler.actuate.rungs import ladder
 from autoscaler.actuate.rungs.documents import BUFFERS, BUFFERS_ALPHA
 from autoscaler.actuate.rungs.driver import RoomDriver
 from autoscaler.actuate.workload.driver import WorkloadDriver
+from autoscaler.controllers.kube_calls import Kube
 from autoscaler.controllers.report import Report
 from autoscaler.controllers.wanted import TargetKey
 from autoscaler.errors import NotWritten, ProviderError
@@ -30,7 +30,6 @@ from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.clock import Clock
 from loadstar.kube.errors import ApiError
 from loadstar.kube.objects import ObjectRef
-from loadstar.kube.resources import Resource
 
 log = logging.getLogger(__name__)
 
@@ -42,47 +41,6 @@ ROOMS = (
     PoolMode.PLACEHOLDER,
     PoolMode.PROVISIONING_REQUEST,
 )
-
-
-class Kube(Protocol):
-    """What the drivers need of a Kubernetes client."""
-
-    async def get(
-        self, resource: Resource, name: str, namespace: str = "", *, subresource: str = ""
-    ) -> dict[str, Any]: ...
-
-    async def list(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
-    ) -> list[dict[str, Any]]: ...
-
-    async def apply(
-        self,
-        resource: Resource,
-        document: dict[str, Any],
-        *,
-        field_manager: str,
-        force: bool = False,
-        subresource: str = "",
-        dry_run: bool = False,
-    ) -> dict[str, Any]: ...
-
-    async def patch(
-        self,
-        resource: Resource,
-        name: str,
-        namespace: str,
-        change: object,
-        *,
-        content_type: str = "application/merge-patch+json",
-        subresource: str = "",
-        field_manager: str = "",
-    ) -> dict[str, Any]: ...
-
-    async def delete(
-        self, resource: Resource, name: str, namespace: str = "", *, uid: str = ""
-    ) -> None: ...
-
-    async def raw(self, path: str, params: Mapping[str, str] | None = None) -> Any: ...
 
 
 class Acting:

@@ -122,7 +122,7 @@ class FileDemand:
 
     def __init__(self, path: Path, *, stale_after_s: float) -> None:
         self._path = path
-        self._stale_after_s = stale_after_s
+        self.stale_after_s = stale_after_s
         self._models: Mapping[str, Mapping[str, object]] = {}
         self.problem = ""
 
@@ -145,7 +145,7 @@ class FileDemand:
         said = self._models.get(model.name, {})
         at_s = said.get("atS")
         window_s = _number(said.get("windowS")) or 15.0
-        if not isinstance(at_s, int | float) or abs(now_s - at_s) > self._stale_after_s:
+        if not isinstance(at_s, int | float) or abs(now_s - at_s) > self.stale_after_s:
             return Demand(window_s=window_s, arrivals_rps=None)
         return Demand(
             window_s=window_s,

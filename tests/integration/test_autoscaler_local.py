@@ -89,7 +89,7 @@ async def test_processes_come_with_demand_and_go_with_it(tmp_path: Path) -> None
             port = next(iter(server._running.values()))[2]
             assert await _answers(f"http://127.0.0.1:{port}/health")
             await asyncio.to_thread(demand.say, 1.0)
-            # How far down is the planner's to say, and it is in no hurry; that nodes follow is ours.
+            # How far down is the planner's to say, who is in no hurry; nodes must follow.
             await until(lambda: len(state.nodes) < 4, 60, "an empty node to go", demand)
             assert ready() <= len(state.nodes)
     entries = await asyncio.to_thread(lambda: list(read(ledger)))

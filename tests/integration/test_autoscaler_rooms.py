@@ -20,7 +20,7 @@ from autoscaler.actuate.rungs import documents, ladder
 from autoscaler.actuate.rungs.driver import RoomDriver
 from autoscaler.actuate.workload.documents import LEADER_WORKER_SETS, SCALED_OBJECTS
 from autoscaler.actuate.workload.driver import WorkloadDriver
-from autoscaler.commands.preflight import in_cluster
+from autoscaler.commands.preflight_cluster import in_cluster
 from autoscaler.policy.model import Mode, TargetPolicy, load_policy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.clock import SystemClock

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from autoscaler.actuate.preflight.finding import Finding, Level
-from autoscaler.commands.preflight import at_google, in_cluster, told
+from autoscaler.commands.preflight import told
+from autoscaler.commands.preflight_cluster import in_cluster
+from autoscaler.commands.preflight_google import at_google
 from autoscaler.policy.model import Policy, load_policy
 from loadstar.kube.errors import NotFound
 from loadstar.kube.resources import Resource

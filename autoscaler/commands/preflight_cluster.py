@@ -1,0 +1,82 @@
+"""What preflight asks a cluster: rights one by one, and which rungs it serves. Looks only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from autoscaler.actuate.preflight import rights
+from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.actuate.rungs import ladder
+from autoscaler.policy.model import Policy
+from autoscaler.policy.pools import PoolMode
+from loadstar.config.errors import ConfigError
+from loadstar.kube.errors import ApiError
+from loadstar.kube.resources import Resource
+
+SELF_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False
+)
+
+
+class Kube(Protocol):
+    async def raw(self, path: str, params: Mapping[str, str] | None = None) -> Any: ...
+
+    async def create(
+        self,
+        resource: Resource,
+        document: dict[str, Any],
+        namespace: str = "",
+        *,
+        subresource: str = "",
+    ) -> dict[str, Any]: ...
+
+
+async def in_cluster(policy: Policy, kube: Kube) -> list[Finding]:
+    """Rights, API versions and rungs of the cluster."""
+    try:
+        version = await kube.raw("/version")
+    except (ApiError, ConfigError) as error:
+        return [Finding(Level.UNKNOWN, "cluster", str(error), "give --kubeconfig")]
+    found = [Finding(Level.OK, "cluster", f"Kubernetes {version.get('gitVersion', '?')}")]
+    for access in rights.in_cluster(policy):
+        found += await _may(kube, access)
+    for pool in policy.pools:
+        if pool.mode in ladder.NEEDS:
+            found.append(await _rung(kube, pool.name, pool.mode))
+    return found
+
+
+async def _may(kube: Kube, access: rights.Access) -> list[Finding]:
+    document = {
+        "apiVersion": SELF_REVIEWS.api_version,
+        "kind": SELF_REVIEWS.kind,
+        "metadata": {},
+        "spec": access.spec(),
+    }
+    try:
+        answer = await kube.create(SELF_REVIEWS, document)
+    except ApiError as error:
+        return [Finding(Level.UNKNOWN, f"right to {access}", str(error))]
+    if (answer.get("status") or {}).get("allowed"):
+        return [Finding(Level.OK, f"right to {access}", "granted")]
+    mend = "kubectl apply -k manifests/base/autoscaler, and bind its roles in that namespace"
+    return [Finding(Level.SHORT, f"right to {access}", "not granted", mend)]
+
+
+async def _rung(kube: Kube, pool: str, mode: PoolMode) -> Finding:
+    served = []
+    for probe in ladder.NEEDS[mode]:
+        group_version, _, plural = probe.rpartition("/")
+        try:
+            listed = await kube.raw(f"/apis/{group_version}")
+        except ApiError:
+            continue
+        if any(each.get("name") == plural for each in listed.get("resources", ())):
+            served.append(probe)
+    used = ladder.rung(mode, served)
+    subject = f"pool {pool}"
+    if used is mode:
+        return Finding(Level.OK, subject, f"mode {mode.value} is served ({', '.join(served)})")
+    text = f"mode {mode.value} is not served here; {used.value} will be used"
+    return Finding(Level.NOTE if used is not PoolMode.OBSERVE else Level.SHORT, subject, text)
