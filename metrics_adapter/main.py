@@ -35,7 +35,7 @@ from metrics_adapter.api.parse import CUSTOM_GROUP, EXTERNAL_GROUP
 from metrics_adapter.api.rim import Limits, Rim
 from metrics_adapter.config import flags as defaults
 from metrics_adapter.config.flags import Flags
-from metrics_adapter.memory import settle, trimming
+from metrics_adapter.memory import settle
 from metrics_adapter.metrics import Metrics
 from metrics_adapter.security.authorize import AccessReviews, AlwaysAllowed, Authorizer
 from metrics_adapter.security.certificate_files import follow, read_pair
@@ -133,7 +133,6 @@ class Adapter:
         if self.managed is not None:
             yield "managed certificate", self.managed.run()
         yield "gauges", self._gauges()
-        yield "memory", trimming()
 
     def _reconfigure(self, config: AdapterConfig) -> None:
         self.sources.reconfigure(config)

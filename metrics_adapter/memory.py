@@ -23,25 +23,11 @@ GC_THRESHOLD: Final = 50_000
 Python's own 700 each such answer would wait for several collections that find nothing."""
 
 
-TRIM_SECONDS: Final = 30.0
-
-
 def one_arena() -> None:
     """Have all threads share one arena, where the C library is one that has several."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_ARENA_MAX, 1)
-
-
-async def trimming() -> None:
-    """Give back what is free, every half minute until cancelled; for that it needs no lock of ours.
-
-    By itself the C library gives back only what lies at the end.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while trim is not None:
-        await asyncio.sleep(TRIM_SECONDS)
-        await asyncio.to_thread(trim, 0)
 
 
 def one_thread(loop: asyncio.AbstractEventLoop) -> None:
