@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from autoscaler.actuate.circuit_book import CircuitBook
+from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.nodepool.driver import PoolDriver
 from autoscaler.actuate.nodepool.learn import Patience
@@ -130,6 +131,7 @@ class Acting:
                     self._gate,
                     rng=self._rng,
                     patience=Patience(override_s=policy.safety.override_hold_s),
+                    cordons=None if self._kube is None else Cordons(self._kube, self._gate),
                 )
             now_s = self._clock.now()
             done = await driver.tick(self.units[pool.name], now_s)

@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 from typing import Protocol
 
+from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.nodepool.choose import choose
 from autoscaler.actuate.nodepool.learn import Patience, answered, look
@@ -25,6 +26,7 @@ from autoscaler.actuate.nodepool.state import (
     SetSize,
     Stay,
     Step,
+    Why,
     Write,
 )
 from autoscaler.errors import ProviderError, Unavailable
@@ -65,23 +67,34 @@ class PoolDriver:
         *,
         rng: random.Random,
         patience: Patience | None = None,
+        cordons: Cordons | None = None,
     ) -> None:
+        """Without ``cordons``, a node that is empty is released at once."""
         self.policy = policy
         self.state = PoolState()
         self._api = api
         self._gate = gate
         self._rng = rng
         self._patience = patience or Patience()
+        self._cordons = cordons
 
     async def tick(self, units: int, now_s: float) -> Tick:
-        """One step towards ``units``. Raises ProviderError where the pool cannot be read, and
-        NotWritten where the gate keeps a write back; the state is then as before."""
+        """One step towards ``units``.
+
+        Raises ProviderError or ApiError where something cannot be read or cordoned, and NotWritten
+        where the gate keeps a write back; the next tick looks again.
+        """
         reading = await self._api.read(self.state.operation)
         shape = Shape.of(self.policy, len(reading.zones))
         self.state, happened = look(
             self.state, reading, shape=shape, patience=self._patience, now_s=now_s
         )
         step = choose(self.state, reading, units, shape=shape, mode=self.policy.mode, now_s=now_s)
+        if self._cordons is not None:
+            going = [each.name for each in step.instances] if isinstance(step, Release) else []
+            await self._cordons.keep_only(going)
+            if not await self._cordons.ready(going):
+                step = Stay(Why.DRAINING)  # the next look tells whether they stayed empty
         if isinstance(step, Stay):
             return Tick(step=step, reading=reading, happened=happened)
         call = _call(self.policy, step)

@@ -62,6 +62,8 @@ def in_cluster(policy: Policy) -> tuple[Access, ...]:
         for verb in ("list", "watch"):
             found[Access(verb, "", resource)] = None
     modes = {pool.name: pool.mode for pool in policy.pools}
+    if PoolMode.SET_SIZE in modes.values():  # nodes are cordoned before they are given back
+        found[Access("patch", "", "nodes")] = None
     for model in policy.models:
         for variant in model.variants:
             target = variant.target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Gate
 from autoscaler.actuate.nodepool.driver import PoolDriver, Tick
 from autoscaler.actuate.nodepool.learn import Patience
@@ -17,6 +18,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.gke.cloud import Cloud, Pool
 from tests.fakes.gke.in_process import google
 from tests.fakes.gke.routes import CLUSTER, LOCATION, PROJECT, Answer, Api
+from tests.fakes.kube_documents import KubeDocuments
 
 TICK_S = 15.0
 
@@ -48,6 +50,7 @@ class Bench:
         kind: PoolKind = PoolKind.GPU,
         operate: Mode = Mode.ACTIVE,
         patience: Patience | None = None,
+        nodes: KubeDocuments | None = None,
     ) -> None:
         self.clock = ManualClock(now=0.0)
         self.cloud = Cloud(self.clock.now)
@@ -75,6 +78,7 @@ class Bench:
             self.gate,
             rng=random.Random(1),
             patience=patience,
+            cordons=None if nodes is None else Cordons(nodes, self.gate),
         )
         self.told: list[What] = []
         self.last: Tick | None = None

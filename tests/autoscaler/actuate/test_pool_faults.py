@@ -12,8 +12,10 @@ import pytest
 from autoscaler.actuate.nodepool.state import SetSize, Stay, What, Why
 from autoscaler.policy.model import Mode
 from autoscaler.policy.pools import PoolKind, PoolMode
+from loadstar.kube.resources import NODES
 from tests.autoscaler.actuate.pool_bench import TICK_S, Bench
 from tests.fakes.gke.cloud import Fault, Pool
+from tests.fakes.kube_documents import KubeDocuments
 
 ONE_ZONE = ("us-central1-a",)
 THREE_ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
@@ -361,6 +363,37 @@ async def test_shrinking_takes_empty_nodes_and_waits_for_the_others() -> None:
     await bench.run(2, 5 * MINUTE_S)
     assert bench.writes()[1:] == [("deleteInstances", 2, 200)]
     assert all(machine.busy for machine in bench.pool.nodes)
+
+
+async def test_a_node_is_cordoned_before_the_look_that_lets_it_go() -> None:
+    nodes = KubeDocuments()
+    bench = Bench(gpu(), size=3, nodes=nodes)
+    for machine in bench.pool.nodes:
+        nodes.put(NODES, {"metadata": {"name": machine.name}, "spec": {}})
+    names = [machine.name for machine in bench.pool.nodes]
+    await bench.run(2, TICK_S)
+    assert [write.what for write in nodes.writes] == [f"nodes/{names[0]}"]
+    assert bench.writes() == []
+    bench.cloud.busy("gpu", 1)  # a pod was quicker: this node stays, and another goes
+    await bench.run(2, TICK_S)
+    cordoned = [each for each in names if nodes.at(NODES, each)["spec"].get("unschedulable")]
+    assert cordoned == [names[1]]
+    assert bench.writes() == []
+    await bench.run(2, 5 * MINUTE_S)
+    assert bench.writes() == [("deleteInstances", 1, 200)]
+    assert names[1] not in {machine.name for machine in bench.pool.nodes}
+
+
+async def test_a_node_that_is_wanted_again_is_uncordoned() -> None:
+    nodes = KubeDocuments()
+    bench = Bench(gpu(), size=3, nodes=nodes)
+    for machine in bench.pool.nodes:
+        nodes.put(NODES, {"metadata": {"name": machine.name}, "spec": {}})
+    await bench.run(2, TICK_S)
+    await bench.run(3, TICK_S)
+    spec = nodes.at(NODES, bench.pool.nodes[0].name)["spec"]
+    assert not spec.get("unschedulable")
+    assert bench.writes() == []
 
 
 async def test_an_order_that_is_not_wanted_any_more_is_cut_to_what_came() -> None:

@@ -1,0 +1,64 @@
+"""Nodes that are to go take no new pods: cordoned a tick before, uncordoned when they stay. IO.
+
+Between a look that finds a node empty and the request that deletes it, the scheduler may put a pod
+there. A node is released only when it was cordoned before the look that found it empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from autoscaler.actuate.gate import Call, Gate
+from loadstar.kube.errors import NotFound
+from loadstar.kube.resources import NODES, Resource
+
+
+class Patches(Protocol):
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        change: object,
+        *,
+        content_type: str = "application/merge-patch+json",
+        subresource: str = "",
+        field_manager: str = "",
+    ) -> object: ...
+
+
+class Cordons:
+    """The nodes of one pool that we have cordoned."""
+
+    def __init__(self, kube: Patches, gate: Gate) -> None:
+        self._kube = kube
+        self._gate = gate
+        self._ours: set[str] = set()
+
+    async def ready(self, nodes: Iterable[str]) -> bool:
+        """Whether all of ``nodes`` have been cordoned; those that were not are now.
+
+        Raises ApiError or NotWritten.
+        """
+        wanted = set(nodes)
+        missing = wanted - self._ours
+        for name in sorted(missing):
+            await self._set(name, cordoned=True)
+            self._ours.add(name)
+        return not missing
+
+    async def keep_only(self, nodes: Iterable[str]) -> None:
+        """Uncordon what was to go and stays after all."""
+        for name in sorted(self._ours - set(nodes)):
+            await self._set(name, cordoned=False)
+            self._ours.discard(name)
+
+    async def _set(self, name: str, *, cordoned: bool) -> None:
+        method = "cordon" if cordoned else "uncordon"
+        async with self._gate.writing(Call(api="kubernetes", method=method, target=name)):
+            try:
+                change = {"spec": {"unschedulable": True if cordoned else None}}
+                await self._kube.patch(NODES, name, "", change)
+            except NotFound:
+                pass  # it has gone already
