@@ -79,6 +79,11 @@ class Forecaster:
             made.observe(work)
         return made
 
+    @property
+    def next_minute(self) -> int:
+        """Unix minute that ``observe`` takes next."""
+        return self._series.minute + 1
+
     def observe(self, work: float) -> Forecast | None:
         """Close a minute (NaN: a gap) and say what is expected; None while nothing is known."""
         self._series.add(work, self.horizon)

@@ -34,7 +34,8 @@ class Estimate:
     """What is needed, in reference replicas at full load."""
 
     minute_work: float  # of the last minute
-    reactive_work: float
+    arriving_work: float  # that is here now, without what waits
+    reactive_work: float  # with it
     backlog_work_s: float
     per_replica: float  # the work a replica carries within the objective
     headroom: float
@@ -48,6 +49,11 @@ class Estimate:
     def work(self) -> float:
         upper = self.forecast.upper if self.forecast else 0.0
         return max(upper, self.reactive_work)
+
+    def lasting_work(self) -> float:
+        """What remains to be served once the queue is gone: what a size is held for."""
+        upper = self.forecast.upper if self.forecast else 0.0
+        return max(upper, self.arriving_work)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +123,7 @@ class Estimator:
         sustainable = self._sustainable or curve.sustainable_load(self._model.slo_ttft_p95_s)
         return Estimate(
             minute_work=minute,
+            arriving_work=reactive(tick, minute, 0.0),
             reactive_work=reactive(tick, minute, backlog_s or 0.0),
             backlog_work_s=backlog_s or 0.0,
             per_replica=sustainable * self.kappa.value,
@@ -156,7 +163,10 @@ class Estimator:
         horizon = math.ceil((lead_s + _UNTIL_NEXT_S) / 60.0)
         minute = self.history.closed
         held = self._forecaster
-        if held is None or (minute >= self._review_minute and _outgrown(held.horizon, lead_s)):
+        due = minute >= self._review_minute
+        # After an absence longer than what is kept the history begins anew, and so does this.
+        astray = held is not None and held.next_minute + closed != minute
+        if held is None or astray or (due and _outgrown(held.horizon, lead_s)):
             works = self._work.rate(self.history.rows)
             self._forecaster = Forecaster.lived_through(
                 self.history.first_minute, works, horizon, self._model.miss_rate

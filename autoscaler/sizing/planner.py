@@ -179,7 +179,9 @@ class Planner:
             self._down.note(now, 0)
             return _Goal(0.0, Reason.STEADY if asleep else Reason.IDLE, 0.0)
         wanted = max(1, math.ceil(needed - SLACK))
-        highest = self._down.note(now, wanted)
+        # The window holds what comes back, not what a queue took to clear: that is over.
+        lasting = estimate.replicas(estimate.lasting_work() * coming.uplift)
+        highest = self._down.note(now, max(1, math.ceil(lasting - SLACK)))
         survive = self.model.service_class.survival * estimate.replicas(estimate.minute_work)
         survive = max(survive, self._insured.note(now, math.floor(survive)))
         if asleep:

@@ -210,6 +210,17 @@ def test_lead_times_are_learned_and_the_horizon_follows() -> None:
     assert inputs["horizon_s"] <= 300
 
 
+def test_after_weeks_of_absence_the_forecast_begins_anew_at_the_right_minute() -> None:
+    live = fleet(policy_of())
+    live.run(5.0, 30)
+    live.now_s += 40 * 86_400.0 + 3600.0
+    live.run(5.0, 5)
+    estimator = live.planner.estimator
+    assert estimator._forecaster is not None
+    assert estimator._forecaster.next_minute == live.planner.history.closed
+    assert live.planner.history.closed == live.now_s // 60
+
+
 def test_violations_buy_headroom_and_quiet_gives_it_back() -> None:
     live = fleet(policy_of())
     live.run(10.0, 30)
