@@ -61,7 +61,7 @@ def scenario(case: Case, data: Path | None) -> Scenario:
     policy = load_policy(
         {
             "mode": "active",
-            "models": [{"name": "m", "maxReplicas": most}],
+            "models": [{"name": "m", "maxReplicas": most, "profile": {}}],
             "pools": [said for said, _ in pools],
         }
     )
