@@ -41,11 +41,11 @@ def t7(runs: Runs, scope: Scope) -> list[Verdict]:
 
 
 def constant_turns(seeds: Sequence[int]) -> int:
-    """Changes of direction within two days of a constant load, with the usual noise on it."""
+    """Changes of direction within two days of a constant load."""
     turns = 0
     for seed in seeds:
         steady = Scenario(
-            plant=load_plant({"pools": ["a"], "noiseCv": 0.06, "initialReplicas": 20}),
+            plant=load_plant({"initialReplicas": 20}),
             policy=load_policy(
                 {"mode": "active", "models": [{"name": "m"}], "pools": [_steady_pool()]}
             ),
