@@ -184,7 +184,7 @@ CONTROLLERS: Final[Mapping[str, Entry]] = MappingProxyType(
             what="perfect knowledge of demand",
             release_s=0.0,
             knob=0.92,
-            grid=(0.8, 0.84, 0.88, 0.92, 0.96, 1.0),
+            grid=(0.5, 0.6, 0.7, 0.8, 0.84, 0.88, 0.92, 0.96, 1.0),
             owns_nodes=True,
         ),
     }
