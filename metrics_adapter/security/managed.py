@@ -89,27 +89,32 @@ class Managed:
 
     async def run(self) -> None:
         """Look, decide, write; until cancelled."""
-        usual = min(TICK_SECONDS, TICK_SHARE * self._authority_seconds)
         said = ""
         while True:
             try:
-                await self.step()
+                authorities = await self.step()
                 said = ""
-                await asyncio.sleep(min(usual, SOON_SECONDS) if self._missing else usual)
+                await asyncio.sleep(self._pause(authorities.current.life_seconds))
             except (ApiError, ValueError) as error:
                 if str(error) != said:
                     said = str(error)
                     log.error("serving certificate as it was: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def step(self) -> None:
-        """One round. Raises ApiError, or ValueError for a Secret that cannot be read."""
+    def _pause(self, life_seconds: float) -> float:
+        """Until the next look; ``life_seconds`` is that of the authority in use."""
+        usual = min(TICK_SECONDS, TICK_SHARE * life_seconds)
+        return min(usual, SOON_SECONDS) if self._missing else usual
+
+    async def step(self) -> Authorities:
+        """One round; what is in force. Raises ApiError, ValueError for a Secret that is no good."""
         authorities = await self._agreed()
         # Served before it is published: at the very start there is nothing better to show, and
         # later nothing signs that was not published long ago.
         await self._issue(authorities)
         await self._publish(authorities.bundle)
         self._published = authorities.bundle
+        return authorities
 
     async def _agreed(self) -> Authorities:
         """What the Secret holds after whoever was first has written it."""

@@ -49,8 +49,12 @@ class Authority:
     not_after: float
 
     @property
+    def life_seconds(self) -> float:
+        return self.not_after - self.not_before
+
+    @property
     def renew_at(self) -> float:
-        return self.not_before + RENEW_SHARE * (self.not_after - self.not_before)
+        return self.not_before + RENEW_SHARE * self.life_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ def plan(
         if wall < have.current.renew_at:
             return have
         return replace(have, next=new_authority(wall, life_seconds), next_since=wall)
-    announced = min(ANNOUNCE_SECONDS, ANNOUNCE_SHARE * life_seconds)
+    # By the life of the one in use: it may have been made for another than is wanted now.
+    announced = min(ANNOUNCE_SECONDS, ANNOUNCE_SHARE * have.current.life_seconds)
     if not published or wall - have.next_since < announced:
         return have
     return Authorities(have.next, old=(have.current.certificate, *have.old))

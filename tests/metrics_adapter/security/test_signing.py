@@ -70,6 +70,17 @@ def test_a_new_authority_is_announced_before_it_signs() -> None:
     assert ended.old == ()
 
 
+def test_an_authority_of_a_short_life_is_replaced_in_time_when_long_ones_are_wanted() -> None:
+    """Whoever changes the flag finds what was made before; it must not run out on the way."""
+    short = signing.plan(None, START, 30.0, published=False)
+    have, wall = short, START
+    while have.current == short.current:
+        assert wall < short.current.not_after
+        have = signing.plan(have, wall, LIFE, published=True)
+        wall += 0.3
+    assert have.current.life_seconds == LIFE
+
+
 @dataclass
 class Cluster:
     """A Secret and APIServices behind optimistic writes; it can be away."""
