@@ -10,7 +10,7 @@ from autoscaler.policy.model import Mode, Policy
 from autoscaler.simulate.catalog import CONTROLLERS, OURS
 from autoscaler.simulate.demand import DemandSeries
 from autoscaler.simulate.plant import Plant
-from autoscaler.simulate.plant_file import PlantSpec
+from autoscaler.simulate.plant_file import PlantSpec, matched
 from autoscaler.simulate.pools import Owner
 from autoscaler.simulate.record import Outcome, Recorder, outcome
 from autoscaler.simulate.run import run
@@ -47,7 +47,7 @@ class Scenario:
         model = self.policy.model(self.model) if self.model else self.policy.models[0]
         start_s = self.first_t_s if self.first_t_s >= A_DATE_S else MONDAY_S
         return Plant(
-            self.plant,
+            matched(self.plant, self.policy),
             self.policy,
             model,
             self.demand,

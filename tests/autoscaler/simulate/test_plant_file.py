@@ -12,7 +12,7 @@ from autoscaler.simulate.plant_file import PoolSpec, Shape, Spread, load_plant, 
 from autoscaler.simulate.plant_schema import plant_schema
 from autoscaler.simulate.scenario import Scenario
 from loadstar.config.errors import ConfigError
-from tests.autoscaler.simulate.builders import policy
+from tests.autoscaler.simulate.builders import constant, policy
 
 HERE = Path(__file__).parents[3] / "manifests" / "config" / "autoscaler"
 
@@ -67,6 +67,13 @@ def test_times_may_be_a_text_a_number_or_a_distribution() -> None:
 def test_pools_that_a_plant_does_not_name_are_as_the_policy_has_them() -> None:
     said = policy({"name": "a", "pricePerUnitHour": 3}, {"name": "b"})
     assert matched(load_plant({}), said).pools == (PoolSpec(name="a"), PoolSpec(name="b"))
+
+
+def test_a_plant_without_pools_has_those_of_the_policy() -> None:
+    said = policy({"name": "a", "pricePerUnitHour": 3})
+    made = Scenario(plant=load_plant({}), policy=said, demand=constant(20, 600)).outcome("static")
+    assert made.cost == pytest.approx(3 * made.node_hours)
+    assert made.node_hours > 0
 
 
 def test_a_pool_that_the_policy_does_not_know_is_a_mistake() -> None:
