@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-envoy controlplane test-controlplane e2e-gateway test-e2e lint fmt type imports bench presubmit lock clean
+.PHONY: help setup demo test test-fast test-envoy controlplane test-controlplane e2e-gateway test-e2e lint fmt type imports bench bench-adapter presubmit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -65,6 +65,9 @@ imports: $(STAMP) ## the dependency rules of ARCHITECTURE.md
 
 bench: $(STAMP) ## the benchmarks that argue for the design; prints tables
 	$(BIN)/python -m load_tests bench
+
+bench-adapter: $(STAMP) ## what the metrics adapter costs, through a real API server
+	$(BIN)/python -m load_tests.adapter
 
 presubmit: lint type imports test test-e2e ## exactly what .ci/run runs
 

@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.writelines(f"loadstar adapter: {problem}\n" for problem in error.problems)
         sys.stderr.write("see --help\n")
         return USAGE_ERROR
+    # grpc writes lines of its own to stderr; the logs below say what matters.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     form = {"text": "console"}.get(flags.log_format, flags.log_format)
     with logs(flags.v, form):
         for note in notes:

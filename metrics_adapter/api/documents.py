@@ -9,6 +9,7 @@ import asyncio
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -22,6 +23,7 @@ from metrics_adapter.api.routes import Kind, Route
 from metrics_adapter.api.target import Target
 from metrics_adapter.errors import NotAcceptable
 from metrics_adapter.query import View, answer
+from metrics_adapter.query.view import Listed
 
 PATHS = (
     *("/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz"),
@@ -39,6 +41,9 @@ class Wanted:
     indent: bool
 
 
+Names: TypeAlias = tuple[()] | tuple[tuple[Listed, ...], tuple[str, ...]]
+
+
 class Documents:
     """``get`` is the one way in; ``served`` says which APIs are switched on."""
 
@@ -54,8 +59,8 @@ class Documents:
         self._view = view
         self._registry = registry
         self._version = _version(release)
-        self._made: dict[tuple[Route, str | None, bool], tuple[View | None, Answer]] = {}
-        """Discovery and OpenAPI as last made, and of which view: asked for all the time."""
+        self._made: dict[tuple[Route, str | None, bool], tuple[Names, Answer]] = {}
+        """Discovery and OpenAPI as last made, and of which names: asked for all the time."""
 
     async def get(self, found: Route, asked: Target, wanted: Wanted, wall: float) -> Answer:
         """The document of ``found``. Raises a Refusal that says why there is none."""
@@ -84,9 +89,11 @@ class Documents:
             shape = negotiate.discovery_version(wanted.accept)
         view = self._view() if shape or found.kind is Kind.RESOURCES else None
         key = (found, shape, wanted.indent)
+        # Values change every second; the names of what there is hardly ever do.
+        names = () if view is None else (view.custom_listing, view.external_listing)
         made = self._made.get(key)
-        if made is None or made[0] is not view:
-            made = self._made[key] = (view, self._make(found, shape, view, indent=wanted.indent))
+        if made is None or made[0] != names:
+            made = self._made[key] = (names, self._make(found, shape, view, indent=wanted.indent))
         return made[1]
 
     def _make(self, found: Route, shape: str | None, view: View | None, *, indent: bool) -> Answer:

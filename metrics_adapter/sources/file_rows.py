@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -21,6 +22,7 @@ from loadstar.config.errors import ConfigError, Problems, did_you_mean
 from loadstar.kube.resources import Resource
 from metrics_adapter.catalog import EXTERNAL, resource_of
 from metrics_adapter.query import Published, Row, column
+from metrics_adapter.query.ask import NO_LABELS
 from metrics_adapter.query.columns import NO_WINDOW, WHENEVER
 from metrics_adapter.sources import plain_yaml, yaml_events
 
@@ -136,12 +138,13 @@ def _text(mapping: Mapping[str, Plain], key: str, default: str | None = None) ->
         return default
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{key}: must be a string")
-    return str(value)
+    # One text each, whoever says it: a pod is named in each of its rows.
+    return sys.intern(str(value))
 
 
-def _labels(value: Plain) -> dict[str, str]:
+def _labels(value: Plain) -> Mapping[str, str]:
     if value is None:
-        return {}
+        return NO_LABELS
     if not isinstance(value, Mapping):
         raise ValueError("labels: must be a mapping")
     return {str(name): _text(value, name, default="") for name in value}
