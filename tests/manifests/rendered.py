@@ -21,7 +21,11 @@ RENDER_SECONDS = 60
 OVERLAYS = ("kind", "gke-standard", "gke-autopilot")
 CHART_VALUES: dict[str, dict[str, Any]] = {
     "chart-standalone": {},
-    "chart-gateway-api": {"mode": "gateway-api"},
+    "chart-gateway-api": {
+        "mode": "gateway-api",
+        "adapter": {"enabled": False},
+        "autoscaler": {"enabled": False},
+    },
     "chart-gke": {
         "mode": "gateway-api",
         "provider": "gke",
@@ -30,9 +34,13 @@ CHART_VALUES: dict[str, dict[str, Any]] = {
         "signals": {"tokenSecret": "gateway-signals"},
         "autoscaling": {"enabled": False},
         "pool": {"targetPorts": [8000, 8001]},
+        "adapter": {"externalMetrics": False},
+        "autoscaler": {"rooms": True, "sizes": True, "deletionCosts": True},
     },
 }
 TREES = (*OVERLAYS, *CHART_VALUES)
+WHOLE = tuple(name for name in TREES if name != "chart-gateway-api")
+"""Those that install all three services."""
 
 
 class Refused(Exception):
@@ -44,11 +52,11 @@ def kustomized(folder: str) -> str:
     return _run(command(KUSTOMIZE), "build", str(MANIFESTS / folder))
 
 
-def kustomized_with(beside: str, components: list[str], scratch: Path) -> str:
-    """The gateway's base with ``components``, written as an overlay beside another would be."""
-    at = MANIFESTS / beside
+def kustomized_with(components: list[str], scratch: Path, *, bases: tuple[str, ...]) -> str:
+    """``bases`` with ``components``, written as an overlay would be."""
+    at = MANIFESTS / "overlays/kind"
     overlay = {
-        "resources": [os.path.relpath(at / "../../base/gateway", scratch)],
+        "resources": [os.path.relpath(at / "../../base" / each, scratch) for each in bases],
         "components": [os.path.relpath(at / each, scratch) for each in components],
         "namespace": "inference",
     }
@@ -82,6 +90,12 @@ def one(found: list[Object], kind: str, name: str | None = None) -> Object:
         each for each in found if each["kind"] == kind and name in (None, each["metadata"]["name"])
     ]
     return only
+
+
+def part(found: list[Object], component: str) -> list[Object]:
+    """The objects of one service of a tree, by their label."""
+    key = "app.kubernetes.io/component"
+    return [each for each in found if each["metadata"].get("labels", {}).get(key) == component]
 
 
 def containers(pod: Object) -> dict[str, Object]:

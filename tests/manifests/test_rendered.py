@@ -13,6 +13,7 @@ from gateway.config.config_map import ConfigMapRef
 from tests.manifests.rendered import (
     CHART_VALUES,
     TREES,
+    WHOLE,
     Object,
     Refused,
     charted,
@@ -21,6 +22,7 @@ from tests.manifests.rendered import (
     kustomized_with,
     objects,
     one,
+    part,
     tree,
 )
 
@@ -29,8 +31,7 @@ pytestmark = pytest.mark.controlplane
 GOLDEN = Path(__file__).with_name("golden")
 EVERY_TREE = pytest.mark.parametrize("name", TREES)
 NEGATIVE = {"pluginRef": "queue-scorer", "weight": -1}
-PORTS = {"ext-proc": 9002, "health": 9003, "metrics": 9090}
-SIGNALS = {"signals": 9004}
+PORTS = {"ext-proc": 9002, "health": 9003, "metrics": 9090, "signals": 9004}
 
 
 @EVERY_TREE
@@ -44,7 +45,7 @@ def test_a_tree_is_the_one_that_was_reviewed(name: str, tmp_path: Path) -> None:
 
 def gateway_of(found: list[Object]) -> tuple[Object, Object]:
     """The Deployment's pod and its gateway container."""
-    pod = one(found, "Deployment")["spec"]["template"]["spec"]
+    pod = one(part(found, "gateway"), "Deployment")["spec"]["template"]["spec"]
     return pod, containers(pod)["gateway"]
 
 
@@ -57,9 +58,9 @@ def test_the_command_line_is_one_that_the_gateway_takes(
     mounted = [word for word in arguments if "/etc/loadstar" in word]  # not on this machine
     flags, _ = parse([word for word in arguments if word not in (*mounted, "--enable-cert-reload")])
     assert gateway["args"][0] == "gateway"
-    assert ports(gateway) == (PORTS if flags.signals_port is None else PORTS | SIGNALS)
+    assert ports(gateway) == PORTS
     given = (flags.grpc_port, flags.grpc_health_port, flags.metrics_port, flags.signals_port)
-    assert {port for port in given if port is not None} == set(ports(gateway).values())
+    assert set(given) == set(ports(gateway).values())
     assert pod["terminationGracePeriodSeconds"] > flags.drain_timeout
     envoy = containers(pod).get("envoy")
     if envoy is not None:
@@ -74,7 +75,7 @@ def ports(container: Object) -> dict[str, int]:
 
 @EVERY_TREE
 def test_it_follows_its_own_config_map_and_may_read_no_other(name: str, tmp_path: Path) -> None:
-    found = objects(tree(name, tmp_path))
+    found = part(objects(tree(name, tmp_path)), "gateway")
     _, gateway = gateway_of(found)
     (flag,) = [word for word in gateway["args"] if word.startswith("--config-map=")]
     namespace = one(found, "Deployment")["metadata"]["namespace"]
@@ -91,11 +92,15 @@ def test_it_follows_its_own_config_map_and_may_read_no_other(name: str, tmp_path
 
 
 @EVERY_TREE
-def test_containers_have_no_rights_and_write_nowhere_but_to_tmp(name: str, tmp_path: Path) -> None:
-    pod, _ = gateway_of(objects(tree(name, tmp_path)))
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in containers(pod).values():
+def test_containers_have_no_rights_and_a_read_only_root(name: str, tmp_path: Path) -> None:
+    found = objects(tree(name, tmp_path))
+    workloads = [each for each in found if each["kind"] in ("Deployment", "StatefulSet")]
+    pods = [each["spec"]["template"]["spec"] for each in workloads]
+    assert len(pods) == (3 if name in WHOLE else 1)
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in [each for pod in pods for each in containers(pod).values()]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -110,7 +115,7 @@ def test_containers_have_no_rights_and_write_nowhere_but_to_tmp(name: str, tmp_p
 @EVERY_TREE
 def test_selectors_and_ports_meet(name: str, tmp_path: Path) -> None:
     """A Service, budget or policy that selects nothing is silent in a cluster."""
-    found = objects(tree(name, tmp_path))
+    found = part(objects(tree(name, tmp_path)), "gateway")
     deployment = one(found, "Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     pod = deployment["spec"]["template"]["spec"]
@@ -144,7 +149,7 @@ def test_in_standalone_mode_envoy_has_somebody_to_ask_from_its_first_to_its_last
 
 def test_the_pool_asks_the_port_that_picks() -> None:
     found = objects(kustomized("overlays/gke-standard"))
-    pool, service = one(found, "InferencePool"), one(found, "Service")
+    pool, service = one(found, "InferencePool"), one(found, "Service", "loadstar-gateway")
     reference = pool["spec"]["endpointPickerRef"]
     assert (reference["name"], reference["port"]["number"]) == (
         service["metadata"]["name"],
@@ -164,21 +169,14 @@ def test_the_pool_asks_the_port_that_picks() -> None:
 
 @pytest.mark.parametrize("mode", ["../../components/gateway-api", "../../envoy"])
 def test_components_that_need_a_secret_go_with_either_mode(mode: str, tmp_path: Path) -> None:
-    parts = ["../../components/signals", "../../components/metrics-token", mode]
-    found = objects(kustomized_with("overlays/kind", parts, tmp_path))
+    parts = ["../../components/signals-token", "../../components/metrics-token", mode]
+    found = objects(kustomized_with(parts, tmp_path, bases=("gateway",)))
     pod, gateway = gateway_of(found)
-    assert ports(gateway) == PORTS | SIGNALS
     mounted = {mount["name"]: mount["mountPath"] for mount in gateway["volumeMounts"]}
     secrets = {v["name"]: v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
     assert secrets == {"signals-token": "loadstar-signals", "metrics-token": "loadstar-metrics"}
     files = [word.partition("=")[2] for word in gateway["args"] if "-token-file=" in word]
     assert sorted(files) == sorted(f"{mounted[name]}/token" for name in secrets)
-    assert one(found, "Service", "loadstar-gateway-signals")["spec"]["clusterIP"] == "None"
-    rules = one(found, "NetworkPolicy")["spec"]["ingress"]
-    (rule,) = [rule for rule in rules if rule["ports"] == [{"port": 9004}]]
-    assert rule["from"][0]["podSelector"]["matchLabels"] == {
-        "app.kubernetes.io/part-of": "loadstar"
-    }
 
 
 @pytest.mark.parametrize(
@@ -206,6 +204,15 @@ def test_components_that_need_a_secret_go_with_either_mode(mode: str, tmp_path: 
             id="a negative weight",
         ),
         pytest.param({"resources": {"requests": {"gpu": 1}}}, "at '/resources", id="no resource"),
+        pytest.param({"adapter": {"replica": 1}}, "at '/adapter'", id="a key of the adapter"),
+        pytest.param(
+            {"adapter": {"sources": [{"type": "pods", "interval": "5"}]}},
+            "/adapter/sources/0/interval",
+            id="a source without a unit",
+        ),
+        pytest.param(
+            {"autoscaler": {"policy": {"mode": "on"}}}, "/autoscaler/policy/mode", id="no mode"
+        ),
     ],
 )
 def test_the_chart_refuses_values_and_says_where(
@@ -216,18 +223,38 @@ def test_the_chart_refuses_values_and_says_where(
     assert said in str(caught.value)
 
 
-def test_both_ways_to_install_give_the_same_pod(tmp_path: Path) -> None:
+@pytest.mark.parametrize("component", ["gateway", "metrics-adapter", "autoscaler"])
+def test_both_ways_to_install_give_the_same_pod(component: str, tmp_path: Path) -> None:
     """The chart and the overlays are written twice and must not drift apart."""
-    kustomize, _ = gateway_of(objects(kustomized("overlays/kind")))
-    chart, _ = gateway_of(objects(charted(CHART_VALUES["chart-standalone"], tmp_path)))
-    for pod in (kustomize, chart):
-        for container in containers(pod).values():
-            container["args"] = [a for a in container["args"] if "--workers" not in a]
-            container["args"] = [
-                a.replace("gw-loadstar", "loadstar-gateway") for a in container["args"]
-            ]
-            del container["resources"]
-            container.pop("imagePullPolicy", None)
-        del pod["terminationGracePeriodSeconds"], pod["topologySpreadConstraints"]
-        del pod["volumes"], pod["serviceAccountName"]
-    assert chart == kustomize
+    kustomize = comparable(objects(kustomized("overlays/kind")), component)
+    chart = objects(charted(CHART_VALUES["chart-standalone"], tmp_path))
+    assert comparable(chart, component) == kustomize
+
+
+def comparable(found: list[Object], component: str) -> Object:
+    """A service's pod, but for what is meant to differ, and with the names of the overlays."""
+    kinds = ("Deployment", "StatefulSet")
+    (workload,) = [each for each in part(found, component) if each["kind"] in kinds]
+    pod: Object = workload["spec"]["template"]["spec"]
+    for container in containers(pod).values():
+        words = [word for word in container["args"] if "--workers" not in word]
+        words = [word for word in words if "--lease-name=" not in word]
+        container["args"] = [named(word) for word in words]
+        container["env"] = {each["name"]: each for each in container.get("env", ())}
+        del container["resources"]
+        container.pop("imagePullPolicy", None)
+    for key in ("terminationGracePeriodSeconds", "topologySpreadConstraints", "volumes"):
+        del pod[key]
+    del pod["serviceAccountName"]
+    return pod
+
+
+def named(word: str) -> str:
+    """A word of a chart's command line as an overlay has it."""
+    for chart, overlay in (
+        ("gw-loadstar-metrics-adapter", "loadstar-metrics-adapter"),
+        ("gw-loadstar-autoscaler", "loadstar-autoscaler"),
+        ("gw-loadstar", "loadstar-gateway"),
+    ):
+        word = word.replace(chart, overlay)
+    return word

@@ -15,7 +15,15 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.objects import Objects
 from tests.controlplane.processes import wait_until
 from tests.manifests.gateway_process import Started, started
-from tests.manifests.rendered import MANIFESTS, Object, containers, kustomized, objects, one
+from tests.manifests.rendered import (
+    MANIFESTS,
+    Object,
+    containers,
+    kustomized,
+    objects,
+    one,
+    part,
+)
 from tests.manifests.test_server_takes_them import moved
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -62,6 +70,8 @@ def installed(overlay: str, admin: Objects, namespace: str) -> list[str]:
     for document in MANIFESTS.glob("base/crds/*_*.yaml"):
         admin.apply(document)
     found = moved(objects(kustomized(f"overlays/{overlay}")), namespace)
+    pool = [each for each in found if each["kind"] == "InferencePool"]
+    found = [*part(found, "gateway"), *pool]
     admin.apply([each for each in found if each["kind"] in APPLIED])
     pod = one(found, "Deployment")["spec"]["template"]["spec"]
     arguments: list[str] = containers(pod)["gateway"]["args"][1:]

@@ -10,7 +10,16 @@ import pytest
 from tests.controlplane.api import ApiError
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.objects import Objects
-from tests.manifests.rendered import MANIFESTS, TREES, Object, kustomized, objects, one, tree
+from tests.manifests.rendered import (
+    MANIFESTS,
+    TREES,
+    WHOLE,
+    Object,
+    kustomized,
+    objects,
+    one,
+    tree,
+)
 from tests.manifests.tools import GATEWAY_API, folder
 
 pytestmark = pytest.mark.controlplane
@@ -62,6 +71,22 @@ def moved(found: list[Object], namespace: str) -> list[Object]:
     return kept
 
 
+def pod_of(workload: Object, namespace: str) -> Object:
+    """What its controller would make, but for the account, which is not there."""
+    template = workload["spec"]["template"]
+    spec = {key: value for key, value in template["spec"].items() if key != "serviceAccountName"}
+    for claim in workload["spec"].get("volumeClaimTemplates", ()):  # a volume, by then
+        volume = {"name": claim["metadata"]["name"], "emptyDir": {}}
+        spec["volumes"] = [*spec.get("volumes", ()), volume]
+    metadata = {"name": workload["metadata"]["name"], "namespace": namespace}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**metadata, **template["metadata"]},
+        "spec": spec,
+    }
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_a_tree_is_taken(name: str, server: Objects, in_namespace: str, tmp_path: Path) -> None:
     found = moved(objects(tree(name, tmp_path)), in_namespace)
@@ -76,31 +101,21 @@ def test_its_pods_are_taken_where_pods_may_do_nothing(
     name: str, server: Objects, in_namespace: str, tmp_path: Path
 ) -> None:
     """The Deployment alone says nothing: admission of pods happens at the pods."""
-    template = one(objects(tree(name, tmp_path)), "Deployment")["spec"]["template"]
-    account = template["spec"].pop("serviceAccountName")
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": account, "namespace": in_namespace, **template["metadata"]},
-        "spec": template["spec"],
-    }
-    (taken,) = server.dry_run(pod)
-    assert taken["metadata"]["name"] == account
+    found = objects(tree(name, tmp_path))
+    workloads = [each for each in found if each["kind"] in ("Deployment", "StatefulSet")]
+    assert len(workloads) == (3 if name in WHOLE else 1)
+    for workload in workloads:
+        pod = pod_of(workload, in_namespace)
+        (taken,) = server.dry_run(pod)
+        assert taken["metadata"]["name"] == workload["metadata"]["name"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_of_its_own_is_taken(name: str, server: Objects, in_namespace: str) -> None:
     found = moved(objects(kustomized(f"base/{name}")), in_namespace)
     assert len(server.dry_run(found)) == len(found)
-    (workload,) = (each["spec"] for each in found if each["kind"] in ("Deployment", "StatefulSet"))
-    template = workload["template"]
-    for claim in workload.get("volumeClaimTemplates", ()):  # a volume, by the time it is a pod
-        volume = {"name": claim["metadata"]["name"], "emptyDir": {}}
-        template["spec"].setdefault("volumes", []).append(volume)
-    template["spec"].pop("serviceAccountName")
-    pod = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"]}
-    pod["metadata"] = {**template["metadata"], "name": "judged", "namespace": in_namespace}
-    assert server.dry_run(pod)
+    (workload,) = (each for each in found if each["kind"] in ("Deployment", "StatefulSet"))
+    assert server.dry_run(pod_of(workload, in_namespace))
 
 
 def test_a_server_that_judges_sees_a_mistake(server: Objects, in_namespace: str) -> None:
@@ -109,12 +124,14 @@ def test_a_server_that_judges_sees_a_mistake(server: Objects, in_namespace: str)
     one(found, "HealthCheckPolicy")["spec"]["default"]["config"]["type"] = "GOPHER"
     with pytest.raises(ApiError, match="Unsupported value"):
         server.dry_run(found)
-    pod = one(found, "Deployment")["spec"]["template"]["spec"]
+    gateway = one(found, "Deployment", "loadstar-gateway")
+    pod = gateway["spec"]["template"]["spec"]
     pod["securityContxt"] = pod.pop("securityContext")
     with pytest.raises(ApiError, match="securityContxt"):
-        server.dry_run([one(found, "Deployment")])
+        server.dry_run([gateway])
 
 
 def test_the_cluster_parts_are_taken(server: Objects) -> None:
     assert server.dry_run(kustomized("base/admission"))
+    assert server.dry_run(kustomized("base/apiservices"))
     assert server.dry_run(_crds(MANIFESTS / "base/crds"))

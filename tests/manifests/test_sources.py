@@ -65,6 +65,15 @@ def test_every_schema_knows_every_key_of_a_configuration() -> None:
     assert {tuple(sorted(words.split("|"))) for words in lists} == {tuple(KEYS)}
 
 
+def test_the_chart_knows_the_policys_schema_as_it_is_shipped() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    shipped = (MANIFESTS / "config/autoscaler/policy.schema.json").read_text()
+    # Go's regular expressions have no such escapes: the letters themselves are written there.
+    policy = json.loads(shipped.replace(r"\\u00b5", "\u00b5").replace(r"\\u03bc", "\u03bc"))
+    del policy["$schema"], policy["title"]
+    assert schema["properties"]["autoscaler"]["properties"]["policy"] == policy
+
+
 def test_every_value_of_the_chart_is_in_its_schema() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
 

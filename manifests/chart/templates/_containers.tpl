@@ -1,7 +1,6 @@
 {{- define "loadstar.gatewayContainer" -}}
 name: gateway
-{{- $tag := .Values.image.tag | default .Chart.AppVersion }}
-image: {{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ $tag }}{{ end }}
+image: {{ include "loadstar.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- if eq .Values.mode "standalone" }}
 restartPolicy: Always
@@ -12,6 +11,9 @@ args:
 - --pool-namespace=$(POD_NAMESPACE)
 - --drain-timeout={{ .Values.drainSeconds }}s
 - --workers={{ .Values.workers }}
+{{- if .Values.signals.enabled }}
+- --signals-port=9004
+{{- end }}
 {{- if eq .Values.mode "gateway-api" }}
 - --pool-name={{ .Values.pool.name }}
 {{- else }}
@@ -29,8 +31,7 @@ args:
 {{- if .Values.metrics.tokenSecret }}
 - --metrics-token-file=/etc/loadstar/metrics/token
 {{- end }}
-{{- if .Values.signals.tokenSecret }}
-- --signals-port=9004
+{{- if and .Values.signals.enabled .Values.signals.tokenSecret }}
 - --signals-token-file=/etc/loadstar/signals/token
 {{- end }}
 {{- range .Values.extraArgs }}
@@ -54,7 +55,7 @@ ports:
   containerPort: 9003
 - name: metrics
   containerPort: 9090
-{{- if .Values.signals.tokenSecret }}
+{{- if .Values.signals.enabled }}
 - name: signals
   containerPort: 9004
 {{- end }}
