@@ -20,6 +20,7 @@ ACTING = "What it writes to"
 LEADING = "Leader election"
 KEEPING = "What it keeps"
 WATCHING = "Metrics, probes and logs"
+TRYING = "For demonstrations"
 
 INTRODUCTION = """\
 usage: loadstar autoscaler [flags]
@@ -29,6 +30,16 @@ Forecasts the demand for each model and has replicas and nodes ready before it c
 nothing unless the policy says mode: active.
 
   loadstar autoscaler --config-map llm/loadstar-autoscaler --signals gateway-signals:9004"""
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{text!r} is not more than 0")
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +170,21 @@ class Flags:
     log_format: str = flag(
         "", pflag.one_of("json", "console"), WATCHING, "Unset: console on a terminal, else json."
     )
+    clock_factor: float = flag(
+        1.0,
+        _factor,
+        TRYING,
+        "Run the clock of the policy's periods, histories and lead times so many times as fast "
+        "as the machine's; what gateways say of requests stays in real seconds.",
+        placeholder="float",
+    )
+    clock_agreed_at: float = flag(
+        0.0,
+        _factor,
+        TRYING,
+        "When that clock shows what the machine's does, in Unix seconds.",
+        placeholder="float",
+    )
 
 
 def parse(argv: Sequence[str]) -> Flags:
@@ -180,6 +206,10 @@ def parse(argv: Sequence[str]) -> Flags:
             problems.add("--signals", str(error))
     if flags.local_fleet and flags.config_map:
         problems.add("--local-fleet", "asks no Kubernetes for anything; write --policy-file")
+    if (flags.clock_factor != 1.0) != bool(flags.clock_agreed_at):
+        problems.add("--clock-factor", "goes with --clock-agreed-at, one not without the other")
+    if flags.clock_factor != 1.0 and not flags.local_fleet:
+        problems.add("--clock-factor", "a cluster has no other clock; write --local-fleet")
     if flags.local_fleet and not flags.local_fleet.startswith(("http://", "https://")):
         problems.add("--local-fleet", f"{flags.local_fleet!r} is not an http URL")
     problems.raise_if_any()

@@ -28,11 +28,13 @@ from autoscaler.actuate.providers.local import LocalFleet
 from autoscaler.config import Flags, parse, usage
 from autoscaler.controllers.acting import Acting
 from autoscaler.controllers.history_store import HistoryStore
+from autoscaler.controllers.hurried import HeardLately, at_pace, wake_in_time, window_s
 from autoscaler.controllers.leading import Leading
 from autoscaler.controllers.loop import Loop
 from autoscaler.controllers.policy_in_force import PolicyInForce
 from autoscaler.controllers.policy_source import PolicyConfigMap, PolicyFile
 from autoscaler.controllers.report import Report
+from autoscaler.controllers.reported import SaysDemand, WhereEnoughReport
 from autoscaler.controllers.seeing import (
     ClusterSupply,
     FileDemand,
@@ -40,12 +42,15 @@ from autoscaler.controllers.seeing import (
     LocalSupply,
     Seeing,
 )
+from autoscaler.controllers.wanted import TargetKey
 from autoscaler.metrics import Metrics
 from autoscaler.observe.feed_demand import FeedDemand
+from autoscaler.observe.replica_loads import Replica, by_pod, replicas
 from autoscaler.policy.model import Mode, Policy
 from autoscaler.publish import Wishes, publishing
+from autoscaler.sizing.decision import Decision
 from loadstar import tls
-from loadstar.clock import Clock, SystemClock
+from loadstar.clock import Clock, ScaledClock, SystemClock
 from loadstar.config.errors import ConfigError
 from loadstar.config.pflag import HelpWanted
 from loadstar.feed.publish import CannotPublish
@@ -90,8 +95,11 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-async def serve(flags: Flags, environment: Mapping[str, str], clock: Clock) -> None:
+async def serve(flags: Flags, environment: Mapping[str, str], machine: Clock) -> None:
     """Run until a signal. Raises ConfigError where the policy at the start is wrong."""
+    clock = machine
+    if flags.clock_factor != 1.0:
+        clock = ScaledClock(machine, flags.clock_factor, flags.clock_agreed_at)
     stop = asyncio.Event()
     running = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,12 +117,12 @@ async def serve(flags: Flags, environment: Mapping[str, str], clock: Clock) -> N
                 KubeClient(credentials, clock, user_agent=COMPONENT)
             )
             await kube.connection()  # a kubeconfig that is wrong ends the process here
-        parts = Parts(flags, clock, rng, kube, fleet)
+        parts = Parts(flags, clock, machine, rng, kube, fleet)
         await stack.enter_async_context(_listening(flags, parts))
         if flags.signals_port is not None:
             published = publishing(
                 parts.wishes,
-                clock,
+                machine,
                 host=flags.bind_address,
                 port=flags.signals_port,
                 cert_dir=flags.signals_cert_dir,
@@ -131,10 +139,12 @@ class Parts:
         self,
         flags: Flags,
         clock: Clock,
+        machine: Clock,
         rng: random.Random,
         kube: KubeClient | None,
         fleet: LocalFleet | None,
     ) -> None:
+        """``machine`` is for what leaves the process; ``clock`` may be faster."""
         self._flags, self._clock, self._rng, self._kube = flags, clock, rng, kube
         self.metrics = Metrics()
         self.events = None if kube is None else EventRecorder(kube, clock, component=COMPONENT)
@@ -150,9 +160,15 @@ class Parts:
             now=clock.now,
             sent=lambda call: self.report.wrote(call, clock.wall(), outcome="sent"),
         )
+        self._hurries = flags.clock_factor != 1.0
         self.feed = FeedDemand()
+        heard: FileDemand | HeardDemand = HeardDemand(self.feed)
+        if self._hurries:
+            self.feed = FeedDemand(window_s=window_s(flags.clock_factor))
+            heard = HeardLately(self.feed, machine)
         self.file = FileDemand(Path(flags.demand_file), stale_after_s=45.0)
-        heard = HeardDemand(self.feed) if flags.signals else self.file
+        if not flags.signals:
+            heard = self.file
         self.cluster: ClusterSupply | None = None
         if kube is not None:
             self.cluster = ClusterSupply(
@@ -168,6 +184,11 @@ class Parts:
             assert fleet is not None
             supply = LocalSupply(fleet)
         cluster = self.cluster
+        says: SaysDemand = heard
+        if cluster is not None and flags.signals:
+            says = WhereEnoughReport(
+                heard, feed=self.feed, cluster=cluster.cluster, policy=self._policy
+            )
         self.acting = Acting(
             gate=self.gate,
             providers=Providers(project=flags.project, local=fleet),
@@ -176,11 +197,12 @@ class Parts:
             clock=clock,
             rng=rng,
             empty_nodes=(lambda _pool: frozenset()) if cluster is None else cluster.empty,
+            replicas=self._replicas if flags.signals else None,
         )
-        self.wishes = Wishes(clock)
+        self.wishes = Wishes(machine)
         self.loop = Loop(
             force=self.force,
-            sees=Seeing(heard, supply),
+            sees=Seeing(says, supply),
             acting=self.acting,
             report=self.report,
             store=self.store,
@@ -188,7 +210,7 @@ class Parts:
             ledger=Path(flags.ledger_dir) if flags.ledger_dir else None,
             clock=clock,
             leads=lambda: self.leading.has(0.0, clock.now()),
-            told=self.wishes.set,
+            told=self._wish,
         )
 
     def _mode(self) -> Mode:
@@ -223,6 +245,27 @@ class Parts:
             "feed": {str(key): why for key, why in self._problems().items()},
         }
 
+    def _wish(self, targets: Mapping[TargetKey, int], decisions: Mapping[str, Decision]) -> None:
+        """Publish what is wanted, while we lead: an HPA must not follow two."""
+        leads = self.leading.has(0.0, self._clock.now())
+        self.wishes.set(targets if leads else {}, decisions)
+
+    def _replicas(self, key: TargetKey) -> tuple[Replica, ...]:
+        """The pods of a workload and how busy they are; none while that is not known."""
+        found = None if self.cluster is None else self.cluster.cluster()
+        if found is None:
+            return ()
+        now_s = self._clock.wall()
+        return replicas(
+            found,
+            key.target.kind,
+            key.target.name,
+            key.id[1],
+            by_pod(self.feed.loads(now_s)),
+            now_s=now_s,
+            stale_after_s=self.feed.stale_after_s,
+        )
+
     def _problems(self) -> Mapping[object, str]:
         return {self._flags.demand_file: self.file.problem} if self.file.problem else {}
 
@@ -241,6 +284,9 @@ class Parts:
             if flags.signals:
                 group.append(tasks.create_task(self._subscription().run(), name="signals"))
             group.append(tasks.create_task(self.loop.run(), name="loop"))
+            if self._hurries:
+                hurry = wake_in_time(self.loop.wake, self._policy, flags.clock_factor)
+                group.append(tasks.create_task(hurry, name="pace"))
             group.append(tasks.create_task(self._lead(), name="leader"))
             await stop.wait()
             for task in group:
@@ -275,7 +321,7 @@ class Parts:
     def _policy_changed(self) -> None:
         policy = self._policy()
         if policy is not None:
-            stale_after_s = policy.safety.stale_after_s
+            stale_after_s = policy.safety.stale_after_s / self._flags.clock_factor
             self.feed.stale_after_s = self.file.stale_after_s = stale_after_s
         self.leading.again()
         self.loop.wake()
@@ -299,7 +345,7 @@ class Parts:
         async def act() -> None:
             force = self.force.current
             if force is not None:
-                await self.acting.run(force.policy)
+                await self.acting.run(at_pace(force.policy, self._flags.clock_factor))
 
         flags, kube = self._flags, self._kube
         if kube is None or not flags.leader_elect:

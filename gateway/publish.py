@@ -32,6 +32,7 @@ from loadstar.signals.model import OWN, SCRAPED, EndpointLoad, PoolLoad, Snapsho
 Traffic: TypeAlias = Callable[[], Awaitable[tuple[PoolLoad, ...]]]
 
 _RANK: Final = re.compile(r"-rank-\d+$")
+SHORTEST_INTERVAL_S: Final = 0.05
 BUSY_SHARE: Final = 0.05
 """Of a core, at most, for adding up what several workers count."""
 
@@ -145,7 +146,11 @@ async def publishing(
     if flags.signals_port is None:
         yield None
         return
-    publisher = Publisher(signals.snapshot, token=lambda: _token(flags.signals_token_file))
+    publisher = Publisher(
+        signals.snapshot,
+        token=lambda: _token(flags.signals_token_file),
+        every_seconds=max(flags.signals_interval, SHORTEST_INTERVAL_S),
+    )
     served = None
     if certificate is not None:
         served = credentials(lambda: certificate.current, reloads=flags.enable_cert_reload)

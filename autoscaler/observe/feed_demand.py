@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from autoscaler.observe.observation import Demand
 from loadstar.signals.model import EndpointLoad, Histogram, PoolLoad, Snapshot
 
-KEPT_S = 90.0
-SPACING_S = 2.5
-"""Snapshots come every second; one of two or three is enough to find one a window ago."""
+KEPT_WINDOWS = 6
+IN_A_WINDOW = 6
+"""Snapshots kept of one window: they come every second, and some are enough to find one ago."""
 MAX_PUBLISHERS = 256
 
 _ModelKey = tuple[str, str, str]
@@ -66,40 +66,51 @@ class FeedDemand:
         at_s = snapshot.observed_at
         if known.times and at_s <= known.times[-1]:
             return
-        if len(known.times) > 1 and at_s - known.times[-2] < SPACING_S:
+        if len(known.times) > 1 and at_s - known.times[-2] < self.window_s / IN_A_WINDOW:
             known.times.pop()
             known.pools.pop()
         known.times.append(at_s)
         known.pools.append({pool.key: pool for pool in snapshot.pools})
         known.endpoints = snapshot.endpoints
-        while len(known.times) > 2 and at_s - known.times[0] > KEPT_S:
+        while len(known.times) > 2 and at_s - known.times[0] > KEPT_WINDOWS * self.window_s:
             known.times.popleft()
             known.pools.popleft()
 
     def demand(self, model: str, now_s: float, *, slo_ttft_s: float, namespace: str = "") -> Demand:
         """What came in for ``model`` in the last window; ``now_s`` in Unix seconds."""
         sums = _Sums()
-        freshest: dict[tuple[str, str, str, int], EndpointLoad] = {}
         pools: set[str] = set()
-        for name, publisher in sorted(self._publishers.items()):
-            if not publisher.times or now_s - publisher.times[-1] > self.stale_after_s:
-                if publisher.times and now_s - publisher.times[-1] > 10 * self.stale_after_s:
-                    del self._publishers[name]
-                continue
+        for publisher in self._speaking(now_s):
             for key, last in publisher.pools[-1].items():
                 if last.model == model and namespace in ("", last.namespace):
                     self._add(sums, publisher, key, last, slo_ttft_s)
                     pools.add(last.pool)
+        waiting = [
+            load.waiting
+            for load in self.loads(now_s)
+            if load.pool in pools and load.waiting is not None and self._is_fresh(load, now_s)
+        ]
+        return self._demand(sums, waiting)
+
+    def loads(self, now_s: float) -> tuple[EndpointLoad, ...]:
+        """What was last said of each endpoint by those that speak; it may be old."""
+        freshest: dict[tuple[str, str, str, int], EndpointLoad] = {}
+        for publisher in self._speaking(now_s):
             for load in publisher.endpoints:
                 before = freshest.get(load.key)
                 if before is None or (load.observed_at or 0.0) > (before.observed_at or 0.0):
                     freshest[load.key] = load
-        waiting = [
-            load.waiting
-            for load in freshest.values()
-            if load.pool in pools and load.waiting is not None and self._is_fresh(load, now_s)
-        ]
-        return self._demand(sums, waiting)
+        return tuple(freshest.values())
+
+    def _speaking(self, now_s: float) -> list[_Publisher]:
+        """Publishers heard of lately, by name; one that is silent for long is forgotten."""
+        found = []
+        for name, publisher in sorted(self._publishers.items()):
+            if publisher.times and now_s - publisher.times[-1] <= self.stale_after_s:
+                found.append(publisher)
+            elif publisher.times and now_s - publisher.times[-1] > 10 * self.stale_after_s:
+                del self._publishers[name]
+        return found
 
     def _is_fresh(self, load: EndpointLoad, now_s: float) -> bool:
         return load.observed_at is not None and now_s - load.observed_at <= self.stale_after_s

@@ -293,6 +293,13 @@ class Flags:
         "one knows of load (SignalFeed), over TLS as the ext_proc port. Unset: not served.",
         placeholder="int",
     )
+    signals_interval: float = flag(
+        1.0,
+        span,
+        WATCHING,
+        "How often subscribers to --signals-port are told; shorter only for demonstrations.",
+        placeholder="duration",
+    )
     signals_token_file: str = flag(
         "",
         str,
