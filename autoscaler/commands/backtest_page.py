@@ -78,7 +78,9 @@ def _drawn(figure: Any, result: Result) -> Any:
     hours = [(first + i) / 60 for i in range(len(minutes))]
     drawing = figure(figsize=(11, 4.2), layout="constrained")
     upper, lower = drawing.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    upper.plot(hours, [m.work_s / 60 for m in minutes], lw=0.8, label="demand", color="#1f77b4")
+    upper.plot(
+        hours, [m.believed_work_s / 60 for m in minutes], lw=0.8, label="demand", color="#1f77b4"
+    )
     ready = [m.capacity_s / 60 for m in minutes]
     upper.step(hours, ready, where="post", lw=1.0, label="replicas ready", color="#2ca02c")
     skipped = len(result.recorder.minutes) - len(minutes)

@@ -15,6 +15,8 @@ from typing import Final
 
 import numpy as np
 
+from autoscaler.capacity.profiles import profile_of
+from autoscaler.capacity.work import WorkModel
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.simulate.backstop import Backstop
@@ -65,6 +67,7 @@ class Plant:
         self.writes = writes
         self.work = work_model(spec, model)
         self.truth = Truth.of(self.work, self.demand)
+        self.believed = Truth.of(WorkModel.of(profile_of(model)), self.demand)
         self.factor = spec.replica.capacity_factor
         self.calls: list[Call] = []
         self.steps_of_window = 3

@@ -20,6 +20,8 @@ BAD_MINUTE: Final = 0.05
 FLAP_S: Final = 900.0
 """A change of direction sooner than this is a flap."""
 DIGITS: Final = 6
+ROUNDING: Final = 1e-9
+"""A bound that equals what came is kept, whatever the last digits of two sums say."""
 
 
 @dataclass(slots=True)
@@ -29,7 +31,7 @@ class Minute:
     arrived: float = 0.0
     finished: float = 0.0
     late: float = 0.0
-    work_s: float = 0.0
+    believed_work_s: float = 0.0  # of what arrived, by the controller's own profile
     capacity_s: float = 0.0  # ready reference replicas x seconds
     capacity_requests: float = 0.0
     queue: float = 0.0
@@ -179,14 +181,14 @@ def flaps(sizes: list[tuple[float, int]], before: int | None = None) -> int:
 
 def coverage(recorder: Recorder, from_s: float, to_s: float) -> float | None:
     """Share of forecasts whose upper bound the demand stayed under until their horizon."""
-    work = np.array([m.work_s / 60.0 for m in recorder.minutes])
+    work = np.array([m.believed_work_s / 60.0 for m in recorder.minutes])
     held = total = 0
     for at_s, until_s, upper in recorder.forecasts:
         first, last = round(at_s / 60.0), round(until_s / 60.0)
         if not from_s <= at_s < to_s or last > len(work) or last <= first:
             continue
         total += 1
-        held += bool(work[first:last].max() <= upper)
+        held += bool(work[first:last].max() <= upper * (1.0 + ROUNDING))
     return held / total if total else None
 
 

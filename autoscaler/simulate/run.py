@@ -31,13 +31,14 @@ def run(
     fleets = [(n, p.fleet, plant.prices[n], nodes_of[n]) for n, p in plant.providers.items()]
     plant.steps_of_window = every
     work_s, factor = plant.truth.work_s, plant.factor
+    believed_s = plant.believed.work_s
     minute = Minute()
     for index in range(len(plant.demand)):
         step = plant.step()
         minute.arrived += step.arrived
         minute.finished += step.served.done + step.served.abandoned
         minute.late += step.served.late + step.lost
-        minute.work_s += step.arrived * work_s[index]
+        minute.believed_work_s += step.arrived * believed_s[index]
         minute.capacity_s += step.ready_speed * STEP_S
         minute.capacity_requests += step.ready_speed * STEP_S * factor / work_s[index]
         for _, fleet, price, nodes in fleets:

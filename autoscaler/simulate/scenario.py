@@ -14,6 +14,7 @@ from autoscaler.simulate.plant_file import PlantSpec, matched
 from autoscaler.simulate.pools import Owner
 from autoscaler.simulate.record import Outcome, Recorder, outcome
 from autoscaler.simulate.run import run
+from autoscaler.simulate.truth import informed
 
 MONDAY_S: Final = 1_767_571_200.0
 """Midnight of Monday 5 January 2026, UTC: where a demand begins that has no date of its own."""
@@ -44,11 +45,14 @@ class Scenario:
         release_s = entry.release_s
         if self.everybody_owns_nodes is False:
             owns, release_s = False, None
-        model = self.policy.model(self.model) if self.model else self.policy.models[0]
+        spec = matched(self.plant, self.policy)
+        said = self.policy.model(self.model) if self.model else self.policy.models[0]
+        model = informed(spec, said)
+        models = tuple(model if each is said else each for each in self.policy.models)
         start_s = self.first_t_s if self.first_t_s >= A_DATE_S else MONDAY_S
         return Plant(
-            matched(self.plant, self.policy),
-            self.policy,
+            spec,
+            replace(self.policy, models=models),
             model,
             self.demand,
             self.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from autoscaler.capacity.curve import ServiceCurve
 from autoscaler.capacity.profiles import profile_of
 from autoscaler.capacity.work import WorkModel
 from autoscaler.policy.model import ModelPolicy
+from autoscaler.policy.profile import ProfilePolicy
 from autoscaler.simulate.demand import DemandSeries
 from autoscaler.simulate.plant_file import PlantSpec
 from loadstar.arrays import Floats
@@ -43,18 +44,32 @@ class Truth:
 
 def work_model(spec: PlantSpec, model: ModelPolicy) -> WorkModel:
     """What a replica of speed 1 really spends on a request, before ``capacityFactor``."""
+    return WorkModel.of(true_profile(spec, model))
+
+
+def true_profile(spec: PlantSpec, model: ModelPolicy) -> ProfilePolicy:
+    """The step times behind ``work_model``."""
     replica = spec.replica
     profile = replica.profile or profile_of(model)
-    work = WorkModel.of(profile)
     if replica.throughput_rps is None:
-        return work
-    factor = 1.0 / (
-        replica.throughput_rps * work.request_s(replica.input_tokens, replica.output_tokens)
+        return profile
+    whole_s = WorkModel.of(profile).request_s(replica.input_tokens, replica.output_tokens)
+    factor = 1.0 / (replica.throughput_rps * whole_s)
+    return replace(
+        profile,
+        decode_base_s=profile.decode_base_s * factor,
+        decode_per_sequence_s=profile.decode_per_sequence_s * factor,
+        prefill_per_token_s=profile.prefill_per_token_s * factor,
+        prefill_base_s=profile.prefill_base_s * factor,
     )
-    return WorkModel(
-        per_request_s=work.per_request_s * factor,
-        per_input_token_s=work.per_input_token_s * factor,
-        per_output_token_s=work.per_output_token_s * factor,
-        fixed_per_output_token_s=work.fixed_per_output_token_s * factor,
-        concurrency=work.concurrency,
-    )
+
+
+def informed(spec: PlantSpec, model: ModelPolicy) -> ModelPolicy:
+    """``model`` as its controllers know it.
+
+    Where the policy says nothing of what a replica does, they know it as the plant has it; its
+    ``capacityFactor`` is what nobody told them.
+    """
+    if model.profile is not None or model.profile_ref:
+        return model
+    return replace(model, profile=true_profile(spec, model))

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoscaler.capacity.work import WorkModel
 from autoscaler.simulate.plant import Plant
 from autoscaler.simulate.pools import Owner
 from autoscaler.simulate.run import run
+from autoscaler.simulate.scenario import Scenario
+from autoscaler.simulate.truth import informed
 from tests.autoscaler.simulate.builders import (
     RPS_OF_REPLICA,
     Scripted,
@@ -306,3 +309,28 @@ def test_counts_agree_with_the_units_whatever_happens(
             by_state.count("UP"), by_state.count("STARTING"), by_state.count("ASKED"),
         )  # fmt: skip
         assert fleet.units_total() <= quota
+
+
+def test_what_the_policy_does_not_say_of_a_replica_is_known_from_the_plant() -> None:
+    """Three different beliefs in one capacity, and what nobody told: its factor."""
+    spec = plant_spec(replica={"throughputRps": 4, "capacityFactor": 0.75})
+    silent = policy().models[0]
+    told = informed(spec, silent)
+    assert told.profile is not None
+    assert 1 / WorkModel.of(told.profile).request_s(1100, 200) == pytest.approx(4)
+    wrong = policy(profile={"concurrency": 8}).models[0]
+    assert informed(spec, wrong) is wrong
+    referred = policy(profileRef="llama-3.1-8b/a100-80gbx1").models[0]
+    assert informed(spec, referred) is referred
+
+
+def test_coverage_is_of_the_work_that_the_controller_believes_in() -> None:
+    """A plant that says less than the policy's profile must not look like a bad forecast."""
+    said = policy(minReplicas=1)
+    for replica in ({}, {"throughputRps": 3}, {"capacityFactor": 0.8}):
+        scenario = Scenario(
+            plant=plant_spec(replica=replica), policy=said, demand=constant(20, 4 * 3600)
+        )
+        covered = scenario.outcome().coverage
+        assert covered is not None
+        assert covered > 0.9, replica

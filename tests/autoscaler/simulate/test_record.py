@@ -33,7 +33,7 @@ def test_a_flap_is_a_turn_within_a_quarter_of_an_hour() -> None:
 
 
 def test_a_forecast_holds_if_demand_stays_under_it_until_its_horizon() -> None:
-    recorder = Recorder(minutes=[Minute(work_s=60.0 * n) for n in (1, 2, 5, 2, 1)])
+    recorder = Recorder(minutes=[Minute(believed_work_s=60.0 * n) for n in (1, 2, 5, 2, 1)])
     recorder.forecasts = [(0, 120, 2), (60, 180, 4), (120, 300, 5), (180, 999, 9)]
     assert coverage(recorder, 0, math.inf) == pytest.approx(2 / 3)
     assert coverage(Recorder(), 0, math.inf) is None
