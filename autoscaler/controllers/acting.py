@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from autoscaler.actuate.circuit_book import CircuitBook
 from autoscaler.actuate.cordons import Cordons
@@ -26,6 +27,7 @@ from autoscaler.controllers.report import Report
 from autoscaler.controllers.wanted import TargetKey
 from autoscaler.errors import NotWritten, ProviderError
 from autoscaler.observe.observation import PoolSupply
+from autoscaler.observe.replica_loads import Replica
 from autoscaler.policy.model import Policy, TargetPolicy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.clock import Clock
@@ -57,7 +59,9 @@ class Acting:
         clock: Clock,
         rng: random.Random,
         empty_nodes: Callable[[PoolPolicy], frozenset[str]],
+        replicas: Callable[[TargetKey], tuple[Replica, ...]] | None = None,
     ) -> None:
+        """``replicas`` gives a workload's pods and how busy they are, where that is known."""
         self.units: dict[str, int] = {}
         self.targets: dict[TargetKey, int] = {}
         self.supply: dict[str, PoolSupply] = {}
@@ -70,6 +74,7 @@ class Acting:
         self._clock = clock
         self._rng = rng
         self._empty_nodes = empty_nodes
+        self._replicas = replicas
 
     async def run(self, policy: Policy) -> None:
         """Act on ``policy`` until cancelled."""
@@ -201,6 +206,7 @@ class Acting:
                 self._kube,
                 self._gate,
                 override_s=policy.safety.override_hold_s,
+                replicas=None if self._replicas is None else partial(self._replicas, key),
             )
             about = ObjectRef("apps/v1", key.target.kind, key.target.name, key.id[1])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from autoscaler.actuate.providers.local import LocalFleet, local_supply
+from autoscaler.controllers.reported import SaysDemand
 from autoscaler.observe.cluster import (
     Cluster,
     NodeView,
@@ -172,9 +173,7 @@ class HeardDemand:
 class Seeing:
     """Both halves, as the loop wants them."""
 
-    def __init__(
-        self, demand: FileDemand | HeardDemand, supply: ClusterSupply | LocalSupply
-    ) -> None:
+    def __init__(self, demand: SaysDemand, supply: ClusterSupply | LocalSupply) -> None:
         self._demand = demand
         self._supply = supply
 

@@ -17,6 +17,7 @@ from loadstar.kube.conditions import is_true, seconds_of
 
 NODE_POOL = "cloud.google.com/gke-nodepool"
 COMPUTE_CLASS = "cloud.google.com/compute-class"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
@@ -39,6 +40,10 @@ class PodView:
     """Its node selector: where it will stand, while it stands nowhere."""
     stays: bool
     """Of a DaemonSet or the node's own: it comes and goes with the node."""
+    replica_set: str = ""
+    """Whose it is, if it is one's."""
+    deletion_cost: int | None = None
+    """As annotated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,10 @@ def pod_view(document: Mapping[str, Any]) -> PodView:
     metadata, spec = document["metadata"], document.get("spec") or {}
     status = document.get("status") or {}
     conditions = status.get("conditions") or ()
-    owners = {owner.get("kind") for owner in metadata.get("ownerReferences") or ()}
+    owners = {
+        str(owner.get("kind")): str(owner.get("name", ""))
+        for owner in metadata.get("ownerReferences") or ()
+    }
     return PodView(
         name=str(metadata["name"]),
         namespace=str(metadata.get("namespace", "")),
@@ -80,7 +88,9 @@ def pod_view(document: Mapping[str, Any]) -> PodView:
         scheduled_s=_since(conditions, "PodScheduled"),
         ready_s=_since(conditions, "Ready"),
         placing=dict(spec.get("nodeSelector") or {}),
-        stays=bool(owners & {"DaemonSet", "Node"}),
+        stays=bool(owners.keys() & {"DaemonSet", "Node"}),
+        replica_set=owners.get("ReplicaSet", ""),
+        deletion_cost=_cost((metadata.get("annotations") or {}).get(DELETION_COST)),
     )
 
 
@@ -96,6 +106,14 @@ def node_view(document: Mapping[str, Any]) -> NodeView:
         ready_s=_since(conditions, "Ready"),
         cordoned=bool((document.get("spec") or {}).get("unschedulable")),
     )
+
+
+def _cost(said: object) -> int | None:
+    """An annotation's number; what is none is as good as no annotation."""
+    try:
+        return int(str(said))
+    except ValueError:
+        return None
 
 
 def _since(conditions: Iterable[Mapping[str, Any]], kind: str) -> float | None:
@@ -129,7 +147,7 @@ def supply(
     listed = list(pools)
     counts = {pool.name: [0, 0, 0] for pool in listed}  # ready, starting, draining
     for pod in cluster.pods:
-        if pod.namespace != model.namespace or not _selected(pod.labels, model.selector):
+        if pod.namespace != model.namespace or not selected(pod.labels, model.selector):
             continue
         if pod.phase in ("Succeeded", "Failed"):
             continue
@@ -140,7 +158,7 @@ def supply(
     found: dict[str, PoolSupply] = {}
     for pool in listed:
         wanted = pool_labels(pool)
-        nodes = [node for node in cluster.nodes.values() if _selected(node.labels, wanted)]
+        nodes = [node for node in cluster.nodes.values() if selected(node.labels, wanted)]
         ready = sum(node.ready and not node.cordoned for node in nodes)
         units = ready // pool.nodes_per_unit
         missing = -(-len(nodes) // pool.nodes_per_unit) - units
@@ -166,7 +184,7 @@ def empty_nodes(cluster: Cluster, pool: PoolPolicy) -> frozenset[str]:
     return frozenset(
         node.name
         for node in cluster.nodes.values()
-        if node.ready and _selected(node.labels, wanted) and node.name not in used
+        if node.ready and selected(node.labels, wanted) and node.name not in used
     )
 
 
@@ -175,7 +193,7 @@ def _pool_of(pod: PodView, cluster: Cluster, pools: list[PoolPolicy]) -> str | N
         node = cluster.nodes.get(pod.node)
         if node is not None:
             for pool in pools:
-                if _selected(node.labels, pool_labels(pool)):
+                if selected(node.labels, pool_labels(pool)):
                     return pool.name
             return None if len(pools) > 1 else pools[0].name
     for pool in pools:
@@ -185,5 +203,6 @@ def _pool_of(pod: PodView, cluster: Cluster, pools: list[PoolPolicy]) -> str | N
     return pools[0].name if pools else None
 
 
-def _selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+def selected(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Whether ``labels`` has all of ``selector``."""
     return all(labels.get(key) == value for key, value in selector.items())

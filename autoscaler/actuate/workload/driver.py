@@ -6,19 +6,23 @@ manager holds them: leave ``minReplicas`` out of what a GitOps tool applies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.workload import documents
+from autoscaler.actuate.workload.marking import Marking
 from autoscaler.actuate.workload.plan import Change, Count, Floor, Workload, Written, changes, seen
 from autoscaler.errors import Invalid
+from autoscaler.observe.replica_loads import Replica
 from autoscaler.policy.model import TargetPolicy
 from loadstar.config.errors import did_you_mean
 from loadstar.kube.resources import HPAS, Resource
 
 FIELD_MANAGER = "loadstar-autoscaler"
+MARKED = ("Deployment", "ReplicaSet")
+"""Others let pods go by their number, whatever they cost."""
 
 
 class Kube(Protocol):
@@ -75,8 +79,16 @@ class WorkloadDriver:
     """Keeps what was written last, to tell others' hands from our own."""
 
     def __init__(
-        self, target: TargetPolicy, namespace: str, kube: Kube, gate: Gate, *, override_s: float
+        self,
+        target: TargetPolicy,
+        namespace: str,
+        kube: Kube,
+        gate: Gate,
+        *,
+        override_s: float,
+        replicas: Callable[[], tuple[Replica, ...]] | None = None,
     ) -> None:
+        """With ``replicas``, those that should go first are marked before the workload shrinks."""
         if target.kind not in documents.SCALABLE:
             known = documents.SCALABLE
             hint = did_you_mean(target.kind, known)
@@ -88,11 +100,23 @@ class WorkloadDriver:
         self._gate = gate
         self._override_s = override_s
         self._written = Written()
+        self._marking: Marking | None = None
+        if replicas is not None and target.kind in MARKED:
+            self._marking = Marking(
+                target.name,
+                self._namespace,
+                kube,
+                gate,
+                replicas=replicas,
+                field_manager=FIELD_MANAGER,
+            )
 
     async def tick(self, wanted: int, now_s: float) -> Sized:
         """Write what is missing towards ``wanted``. Raises ApiError or NotWritten."""
         found = await self._read()
         self._written, override = seen(self._written, found.workload, now_s, self._override_s)
+        if self._marking is not None and now_s >= self._written.held_until_s:
+            await self._marking.tick(found.workload.replicas - wanted, now_s)
         done: list[Change] = []
         for change in changes(self._written, found.workload, wanted, now_s):
             await self._write(change, found)
