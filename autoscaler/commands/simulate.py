@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from autoscaler.commands.files import Unusable, demand_of, plant_of, policy_of
+from autoscaler.policy.model import Mode
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS, OURS
 from autoscaler.simulate.record import Outcome, encoded, outcome
 from autoscaler.simulate.scenario import Scenario
@@ -25,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         policy = policy_of(arguments.policy, active=True)
+        if arguments.active and policy.mode is Mode.ADVISORY:
+            policy = replace(policy, mode=Mode.ACTIVE)
         plant = plant_of(arguments.plant, policy)
         demand, first_t_s = demand_of(
             arguments.demand,
@@ -115,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="CSV",
         help="demand that came before, up to the first row of --demand: what old days are known",
+    )
+    parser.add_argument(
+        "--active", action="store_true", help="see what an advisory policy would do, done"
     )
     parser.add_argument("--input-tokens", type=float, help="where the trace has only rates")
     parser.add_argument("--output-tokens", type=float, help="where the trace has only rates")

@@ -76,6 +76,8 @@ def test_advisory_means_that_nothing_is_called(
     assert "mode is advisory: nothing was called" in capsys.readouterr().out
     report = orjson.loads((files / "out.json").read_bytes())
     assert (report["calls"], report["actions"]) == ([], 0)
+    assert simulate(files, "--active") == 0
+    assert orjson.loads((files / "out.json").read_bytes())["calls"] != []
 
 
 @pytest.mark.parametrize(
