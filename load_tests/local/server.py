@@ -35,6 +35,10 @@ class Processes:
     speed: float = 1.0
     model: str = "llama"
     real: bool = True
+    spare: int = 0
+    """Kept running beforehand, so that an interpreter's start is no part of a lead time."""
+    listed_early_s: float = 0.0
+    """How long before a replica is ready its address is in the file, for who looks seldom."""
 
 
 class LocalFleetServer:
@@ -49,7 +53,17 @@ class LocalFleetServer:
         self._clock = clock
         self._workdir = workdir
         self._running: dict[str, tuple[AsyncExitStack, Child, int]] = {}
+        self._spares: list[tuple[AsyncExitStack, Child, int]] = []
         self._shown: list[int] | None = None
+
+    def list_in(self, path: Path) -> None:
+        """From here on keep the endpoints in ``path``, for example a gateway's own file."""
+        self.endpoints_file = path
+        self._shown = None
+
+    def ports(self) -> list[int]:
+        """Of the replicas that run."""
+        return [port for _, _, port in self._running.values()]
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -61,31 +75,56 @@ class LocalFleetServer:
     async def run(self) -> None:
         """Move the fleet on until cancelled; then end every process."""
         try:
-            while True:
-                await self._step()
-                await asyncio.sleep(LOOK_S)
+            async with asyncio.TaskGroup() as endings:
+                while True:
+                    await self._step(endings)
+                    await asyncio.sleep(LOOK_S)
         finally:
-            for stack, _, _ in list(self._running.values()):
+            for stack, _, _ in (*self._running.values(), *self._spares):
                 await stack.aclose()
             self._running.clear()
+            self._spares.clear()
 
-    async def _step(self) -> None:
-        for due in self.state.step(self._clock.now()):
+    async def _step(self, endings: asyncio.TaskGroup) -> None:
+        now_s = self._clock.now()
+        for due in self.state.step(now_s):
             match due:
                 case Start(name) if self._processes.real:
                     await self._start(name)
                 case Stop(name) if name in self._running:
                     stack, _, _ = self._running.pop(name)
-                    await stack.aclose()
+                    endings.create_task(stack.aclose(), name=f"end {name}")
                 case _:
                     pass
-        ready = [each.name for each in self.state.replicas if each.phase is Phase.READY]
-        ports = [self._running[name][2] for name in ready if name in self._running]
+        if self._processes.real and len(self._spares) < self._processes.spare:
+            self._spares.append(await self._launched(f"spare-{free_ports(1)[0]}"))
+        for name in list(self.state.loading):
+            if name not in self._running or await _answers(self._running[name][2]):
+                self.state.loading.discard(name)
+        ports = [self._running[name][2] for name in self._listed(now_s) if name in self._running]
         if ports != self._shown:
             self._shown = ports
             await asyncio.to_thread(self._write, ports)
 
+    def _listed(self, now_s: float) -> list[str]:
+        """Replicas for the endpoints file."""
+        early_s = self._processes.listed_early_s
+        return [
+            each.name
+            for each in self.state.replicas
+            if each.phase is Phase.READY
+            or (
+                each.phase is Phase.LOADING
+                and each.name not in self.state.loading
+                and each.until_s - now_s <= early_s
+            )
+        ]
+
     async def _start(self, name: str) -> None:
+        self.state.loading.add(name)
+        self._running[name] = self._spares.pop(0) if self._spares else await self._launched(name)
+
+    async def _launched(self, name: str) -> tuple[AsyncExitStack, Child, int]:
         port = free_ports(1)[0]
         stack = AsyncExitStack()
         processes = self._processes
@@ -97,7 +136,7 @@ class LocalFleetServer:
         made = await stack.enter_async_context(
             child(name, command, logs=self._workdir, cwd=ROOT, grace_s=1.0)
         )
-        self._running[name] = (stack, made, port)
+        return stack, made, port
 
     def _write(self, ports: list[int]) -> None:
         endpoints = [
@@ -127,6 +166,17 @@ class LocalFleetServer:
         except (ValueError, TypeError) as error:
             return web.Response(status=400, text=str(error))
         return web.json_response({})
+
+
+async def _answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        async with asyncio.timeout(LOOK_S):
+            _, writer = await asyncio.open_connection(HOST, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 @asynccontextmanager

@@ -69,6 +69,8 @@ class FleetState:
     nodes: list[Node] = field(default_factory=list)
     replicas: list[Replica] = field(default_factory=list)
     node_seconds: float = 0.0
+    loading: set[str] = field(default_factory=set)
+    """Replicas whose process does not answer yet: they are not ready, whatever the time."""
     _made: int = 0
     _at_s: float | None = None
 
@@ -153,7 +155,8 @@ class FleetState:
                 replica.phase, replica.until_s = Phase.LOADING, now_s + self.pod_s
                 return [Start(replica.name)]
         elif replica.phase is Phase.LOADING and now_s >= replica.until_s:
-            replica.phase = Phase.READY
+            if replica.name not in self.loading:
+                replica.phase = Phase.READY
         elif replica.phase is Phase.DRAINING and now_s >= replica.until_s:
             self.replicas.remove(replica)
             return [Stop(replica.name)]
