@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import runpy
 import signal
 import subprocess
@@ -20,7 +21,8 @@ from rich.console import Console
 
 from load_tests import compare, single
 from load_tests.compare import Settings
-from load_tests.demo import Demo, demo
+from load_tests.day.shape import Day
+from load_tests.demo import Act, Demo, demo
 from load_tests.drive import target
 from load_tests.emulator.profiles import PROFILES
 from load_tests.envoy_config import Address, standalone
@@ -84,11 +86,20 @@ Commands = Any  # argparse keeps the type of its subparsers private
 
 def _add_demo(commands: Commands) -> None:
     usual = Demo()
-    shown = commands.add_parser("demo", help="Loadstar against round robin, live")
+    shown = commands.add_parser("demo", help="gateway and autoscaler, live, each against a rival")
+    shown.add_argument(
+        "--act", type=Act, choices=list(Act), help="only this one; else both", metavar="NAME"
+    )
     shown.add_argument("--seconds", type=float, default=usual.settings.seconds, help="per policy")
     shown.add_argument("--servers", type=int, default=usual.settings.servers)
     shown.add_argument("--load", type=float, default=usual.settings.load, help=LOAD_HELP)
     shown.add_argument("--seed", type=int, default=usual.settings.seed)
+    shown.add_argument(
+        "--hours", type=_hours, default=usual.day, metavar="FROM-TO", help="of the day, as 6-12"
+    )
+    shown.add_argument(
+        "--hpa-load", type=float, default=usual.hpa_load, help="of its replicas, as a share of 1"
+    )
     shown.add_argument("--out", type=Path, default=usual.out, help="where the report goes")
     shown.add_argument("--keep", action="store_true", help="serve until Ctrl-C afterwards")
     shown.set_defaults(run=_demo)
@@ -163,8 +174,17 @@ def _demo(arguments: argparse.Namespace) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
-    _run(demo(Demo(settings, arguments.out, arguments.keep), SystemClock(), console))
-    return 0
+    plan = Demo(
+        usual.acts if arguments.act is None else (arguments.act,),
+        settings,
+        replace(arguments.hours, seed=arguments.seed),
+        arguments.hpa_load,
+        arguments.out,
+        arguments.keep,
+    )
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it tells stderr of each stream that ends
+    checks = _run(demo(plan, SystemClock(), console))
+    return 0 if all(check.holds for check in checks) else 1
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -214,6 +234,16 @@ def _envoy_config(_: argparse.Namespace) -> int:
 
 def _policies(text: str) -> tuple[Policy, ...]:
     return tuple(Policy(name) for name in text.split(","))
+
+
+def _hours(text: str) -> Day:
+    begin, _, end = text.partition("-")
+    try:
+        return Day(from_h=float(begin), to_h=float(end))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: hours are FROM-TO, as 6-12: {error}"
+        ) from error
 
 
 def _named(text: str) -> Shape:

@@ -1,6 +1,6 @@
 """The demo's report: one HTML file with inline SVG plots, nothing to download.
 
-Pure up to ``write``. Called by ``load_tests.demo``.
+Pure up to ``write``. Called by ``load_tests.demo``, which adds the second act's sections.
 """
 
 from __future__ import annotations
@@ -33,34 +33,30 @@ svg { max-width: 100%; height: auto; }
 """
 
 
-def write(
-    path: Path,
-    settings: Settings,
-    workload: Offered,
-    runs: Sequence[Run],
-    results: Sequence[Result],
-    summary: str,
-) -> None:
+def write(path: Path, sections: Sequence[tuple[str, str]]) -> None:
     """Write the report to ``path``, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document(settings, workload, runs, results, summary), encoding="utf-8")
+    path.write_text(document(sections), encoding="utf-8")
 
 
-def document(
+def document(sections: Sequence[tuple[str, str]]) -> str:
+    """The whole page: (heading, HTML) of each section."""
+    content = "".join(f"<h2>{html.escape(title)}</h2>\n{part}\n" for title, part in sections)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        "<title>Loadstar's demo</title>\n"
+        f"<style>{STYLE}</style></head><body>\n<h1>Loadstar's demo</h1>\n{content}</body></html>\n"
+    )
+
+
+def policies(
     settings: Settings,
     workload: Offered,
     runs: Sequence[Run],
     results: Sequence[Result],
     summary: str,
-) -> str:
-    """The whole page."""
-    plots = [
-        ("Time to first token: share of requests answered within", _distribution(runs)),
-        (f"Time to first token over the run: p90 of {WINDOW_S:.0f} s", _over_time(runs)),
-        ("Waiting requests, all servers", _queues(runs)),
-        ("Prompt tokens found in the prefix cache", _hits(runs)),
-        ("Requests by server", _served(runs)),
-    ]
+) -> list[tuple[str, str]]:
+    """The first act's sections: Loadstar against round robin."""
     about = (
         f"{len(workload.arrivals)} requests at {workload.rate:.1f}/s, the same for each policy: "
         f"{settings.load:.0%} of the {workload.saturation:.1f}/s that {settings.servers} emulated "
@@ -68,37 +64,47 @@ def document(
         f"{settings.speed:g}. Emulated servers, a real Envoy, one machine: compare the policies "
         "with each other, not the milliseconds with a GPU's."
     )
-    sections = "".join(f"<h2>{html.escape(title)}</h2>\n{svg}\n" for title, svg in plots)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        "<title>Loadstar against round robin</title>\n"
-        f"<style>{STYLE}</style></head><body>\n<h1>Loadstar against round robin</h1>\n"
-        f"<p>{html.escape(about)}</p>\n{_table(settings, results)}\n{sections}"
-        f"<h2>As printed</h2>\n<pre>{html.escape(summary)}</pre>\n</body></html>\n"
-    )
+    return [
+        (
+            "Loadstar against round robin",
+            f"<p>{html.escape(about)}</p>\n{_table(settings, results)}",
+        ),
+        ("Time to first token: share of requests answered within", _distribution(runs)),
+        (f"Time to first token over the run: p90 of {WINDOW_S:.0f} s", _over_time(runs)),
+        ("Waiting requests, all servers", _queues(runs)),
+        ("Prompt tokens found in the prefix cache", _hits(runs)),
+        ("Requests by server", _served(runs)),
+        ("As printed", f"<pre>{html.escape(summary)}</pre>"),
+    ]
 
 
-def _table(settings: Settings, results: Sequence[Result]) -> str:
+def table_of(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+
     def cells(tag: str, values: Sequence[str]) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in values) + "</tr>"
 
-    rows = "\n".join(cells("td", row(settings, result)) for result in results)
-    return f"<table>\n{cells('th', HEADINGS)}\n{rows}\n</table>"
+    lines = "\n".join(cells("td", each) for each in rows)
+    return f"<table>\n{cells('th', headings)}\n{lines}\n</table>"
+
+
+def _table(settings: Settings, results: Sequence[Result]) -> str:
+    return table_of(HEADINGS, [row(settings, result) for result in results])
 
 
 def _distribution(runs: Sequence[Run]) -> str:
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = plot_figure(1)
     for run, colour in zip(runs, COLOURS, strict=False):
         ttft = np.sort([s.ttft_s for s in run.samples if s.ok]) * 1000
         share = np.arange(1, len(ttft) + 1) / max(1, len(ttft))
         axes.plot(ttft, share, color=colour, label=run.name)
     axes.set(xscale="log", xlabel="ms", ylim=(0, 1.01))
     axes.legend()
-    return _svg(figure)
+    return svg(figure)
 
 
 def _over_time(runs: Sequence[Run]) -> str:
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = plot_figure(1)
     for run, colour in zip(runs, COLOURS, strict=False):
         ok = [s for s in run.samples if s.ok]
         buckets: dict[int, list[float]] = {}
@@ -112,21 +118,21 @@ def _over_time(runs: Sequence[Run]) -> str:
         )
     axes.set(xlabel="seconds", ylabel="ms", ylim=(0, None))
     axes.legend()
-    return _svg(figure)
+    return svg(figure)
 
 
 def _queues(runs: Sequence[Run]) -> str:
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = plot_figure(1)
     for run, colour in zip(runs, COLOURS, strict=False):
         waiting = [sum(s.waiting for s in m.servers) for m in run.moments]
         axes.plot([m.at_s for m in run.moments], waiting, color=colour, label=run.name)
     axes.set(xlabel="seconds", ylabel="requests", ylim=(0, None))
     axes.legend()
-    return _svg(figure)
+    return svg(figure)
 
 
 def _hits(runs: Sequence[Run]) -> str:
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = plot_figure(1)
     step = round(WINDOW_S / EVERY_S)
     for run, colour in zip(runs, COLOURS, strict=False):
         asked = np.array([sum(s.prefix_queries for s in m.servers) for m in run.moments])
@@ -137,20 +143,21 @@ def _hits(runs: Sequence[Run]) -> str:
         axes.plot(at, share, color=colour, label=run.name)
     axes.set(xlabel="seconds", ylim=(0, 1.01))
     axes.legend()
-    return _svg(figure)
+    return svg(figure)
 
 
 def _served(runs: Sequence[Run]) -> str:
-    figure, all_axes = _figure(len(runs), height=2.2)
+    figure, all_axes = plot_figure(len(runs), height=2.2)
     for axes, run, colour in zip(all_axes, runs, COLOURS, strict=False):
         served = Counter(s.served_by for s in run.samples)
         names = [f":{name.rpartition(':')[2]}" for name in run.servers]
         axes.bar(names, [served[name] for name in run.servers], color=colour)
         axes.set_title(run.name, fontsize=9)
-    return _svg(figure)
+    return svg(figure)
 
 
-def _figure(columns: int, height: float = 3.0) -> tuple[Figure, Sequence[Axes]]:
+def plot_figure(columns: int, height: float = 3.0) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of so many plots beside each other."""
     figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for one in axes:
@@ -159,7 +166,8 @@ def _figure(columns: int, height: float = 3.0) -> tuple[Figure, Sequence[Axes]]:
     return figure, list(axes)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """``figure`` as SVG, to stand in a page."""
     buffer = io.StringIO()
     # Text stays text: smaller, and it can be searched. The salt makes two reports of the same
     # run the same file.

@@ -119,7 +119,7 @@ def test_the_report_is_one_well_formed_page_with_its_plots_inside() -> None:
         Result(Policy.LOADSTAR, runs[1].samples, 20, {"gateway": 2.0}),
     ]
     offered = Offered((), 10.0, 13.3)
-    page = html_report.document(Settings(), offered, runs, results, "a < b")
+    page = html_report.document(html_report.policies(Settings(), offered, runs, results, "a < b"))
     assert page.count("<svg") == 5
     assert "a &lt; b" in page
     assert "http" not in re.sub(
@@ -133,5 +133,6 @@ def test_a_report_of_a_run_without_answers_can_be_written(tmp_path: Path) -> Non
     nothing = Run("Loadstar", 40, ("127.0.0.1:8100",), began_at=0.0, moments=[])
     results = [Result(Policy.LOADSTAR, [], 1.0, {})]
     path = tmp_path / "deep" / "report.html"
-    html_report.write(path, Settings(), Offered((), 1, 1), [nothing], results, "")
+    sections = html_report.policies(Settings(), Offered((), 1, 1), [nothing], results, "")
+    html_report.write(path, sections)
     assert path.read_text().endswith("</html>\n")
