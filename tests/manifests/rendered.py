@@ -64,6 +64,19 @@ def kustomized_with(components: list[str], scratch: Path, *, bases: tuple[str, .
     return _run(command(KUSTOMIZE), "build", str(scratch))
 
 
+def kustomized_in(folder: str, namespace: str, scratch: Path) -> str:
+    """An overlay, with another namespace in place of its own."""
+    at = scratch / f"in-{namespace}"
+    at.mkdir()
+    own = {
+        "resources": [os.path.relpath(MANIFESTS / folder, at)],
+        "namespace": namespace,
+        "transformers": [os.path.relpath(MANIFESTS / "components/one-namespace/kube-system", at)],
+    }
+    (at / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    return _run(command(KUSTOMIZE), "build", str(at))
+
+
 def charted(values: dict[str, Any], scratch: Path) -> str:
     """``helm template`` with ``values``, as release ``gw`` in ``inference``. Raises Refused."""
     file = scratch / "values.yaml"
