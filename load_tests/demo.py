@@ -67,8 +67,9 @@ class Demo:
         )
     )
     day: Day = field(default_factory=Day)
-    hpa_load: float = 0.75
-    """Share of what a replica completes at the most at which the second act's HPA keeps it."""
+    hpa_load: float = 0.65
+    """Share of what a replica completes at the most at which the second act's HPA keeps it. With
+    this one both fleets use about as many node-hours, so that what is late compares."""
     out: Path = Path("out/demo")
     keep: bool = False
     """Serve until Ctrl-C afterwards."""

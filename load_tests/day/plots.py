@@ -36,7 +36,7 @@ def sections(
             _demand(day, records),
         ),
         ("Replicas ready", _steps(day, records, lambda moment: moment.ready, "replicas")),
-        ("Nodes paid for", _steps(day, records, lambda moment: moment.nodes_wanted, "nodes")),
+        ("Nodes asked for", _steps(day, records, lambda moment: moment.nodes_wanted, "nodes")),
         ("KV cache in use, mean", _steps(day, records, lambda moment: moment.kv_used, "share")),
         (
             f"Requests whose first token took more than {TTFT_OBJECTIVE_S:g} s, "

@@ -38,7 +38,7 @@ class Terms:
     at_first: int = 2
     saturation_rps: float
     """What one replica completes at the most, of the day's requests."""
-    hpa_load: float = 0.75
+    hpa_load: float
     """Share of it that the HPA keeps replicas at: a reactive controller's margin is its target."""
 
     @property

@@ -18,6 +18,9 @@ from load_tests.view import bar
 
 CHART_CELLS = 48
 STEPS = " ▁▂▃▄▅▆▇█"
+KV_MOST = 0.4
+"""Of the cache, which fills a cell: prompts are short enough never to need more."""
+WAITING_MOST = 40.0
 LATE = 0.05
 """Share of requests beyond the objective above which a figure is red: what a p95 allows."""
 HEADINGS = (
@@ -102,9 +105,9 @@ def about(day: Day, terms: Terms) -> str:
         f"Two fleets, the same requests. One has the predictive autoscaler, whose history is made "
         f"up: {day.days_before} seeded days of the same shape, each with its own level and noise. "
         f"The other has a reactive HPA (its exact arithmetic and default behavior) with a target "
-        f"of {terms.target_rps:.1f} requests/s a replica, {terms.hpa_load:.0%} of the most (with "
-        "--hpa-load less, it is late less often and has more nodes); nodes follow it. Both know "
-        "what a replica sustains, and hear the same signals."
+        f"of {terms.target_rps:.1f} requests/s a replica, {terms.hpa_load:.0%} of the most, "
+        "with which both usually cost about the same (--hpa-load 0.75 is cheaper and later); nodes "
+        "follow it. Both know what a replica sustains, and hear the same signals."
     )
 
 
@@ -134,8 +137,8 @@ def _chart(record: Record, day: Day, terms: Terms) -> Table:
         add("forecast", lambda m: m.upper_rps, demand_most, "magenta")
     add("replicas", lambda m: m.ready, terms.most, "green")
     add("nodes", lambda m: m.nodes, terms.most, "blue")
-    add("KV used", lambda m: m.kv_used, 1.0, "yellow")
-    add("waiting", lambda m: m.waiting, 40.0, "red")
+    add(f"KV, of {KV_MOST:.0%}", lambda m: m.kv_used, KV_MOST, "yellow")
+    add("waiting", lambda m: m.waiting, WAITING_MOST, "red")
     return shown
 
 

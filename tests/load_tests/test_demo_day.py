@@ -26,7 +26,7 @@ from loadstar.signals.model import EndpointLoad
 from metrics_adapter.adapter_config import parse_config
 
 MIDNIGHT_S = 1_767_571_200.0
-TERMS = Terms(saturation_rps=4.0)
+TERMS = Terms(saturation_rps=4.0, hpa_load=0.75)
 
 
 class Machine:
@@ -98,7 +98,7 @@ def test_days_before_are_like_this_one_and_none_is_it() -> None:
 
 def test_the_policy_says_what_a_replica_was_measured_to_do() -> None:
     day = Day()
-    terms = Terms(saturation_rps=told.measured_rps(day))
+    terms = Terms(saturation_rps=told.measured_rps(day), hpa_load=0.65)
     policy = load_policy(told.policy(day, terms))
     (model,) = policy.models
     assert model.profile is not None
