@@ -30,7 +30,6 @@ class Moment:
     upper_rps: float = math.nan
     """The most that the forecast expects within its horizon."""
     expected_rps: float = math.nan
-    reason: str = ""
 
 
 @dataclass(slots=True)

@@ -88,11 +88,9 @@ def rates(day: Day, number: int) -> Floats:
 def history(day: Day, midnight_s: float) -> History:
     """The days before, as the controller would have heard them, up to the run-in."""
     made = History()
-    before = np.concatenate([rates(day, number) for number in range(day.days_before, 0, -1)])
-    today = rates(day, 0)
-    seen_until = round((day.from_h * 3600.0 - day.run_in_s * day.factor) / 60.0)
-    series = np.concatenate([before, today[: max(0, seen_until)]])
-    series = series[: len(before) + seen_until]
+    days = np.concatenate([rates(day, number) for number in range(day.days_before, -1, -1)])
+    begins = day.from_h * 60.0 - day.run_in_s * day.factor / 60.0  # minutes from midnight
+    series = days[: day.days_before * MINUTES + round(begins)]
     first_s = midnight_s - day.days_before * DAY_S
     for minute, rate in enumerate(_smoothed(series, day.factor)):
         made.add(first_s + 60.0 * (minute + 1), float(rate), day.input_tokens, day.output_tokens)
