@@ -7,25 +7,11 @@ there. A node is released only when it was cordoned before the look that found i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from autoscaler.actuate.gate import Call, Gate
+from loadstar.kube.calls import Patches
 from loadstar.kube.errors import NotFound
-from loadstar.kube.resources import NODES, Resource
-
-
-class Patches(Protocol):
-    async def patch(
-        self,
-        resource: Resource,
-        name: str,
-        namespace: str,
-        change: object,
-        *,
-        content_type: str = "application/merge-patch+json",
-        subresource: str = "",
-        field_manager: str = "",
-    ) -> object: ...
+from loadstar.kube.resources import NODES
 
 
 class Cordons:

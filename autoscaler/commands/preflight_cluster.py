@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from autoscaler.actuate.preflight import rights
 from autoscaler.actuate.preflight.finding import Finding, Level
@@ -11,6 +10,7 @@ from autoscaler.actuate.rungs import ladder
 from autoscaler.policy.model import Policy
 from autoscaler.policy.pools import PoolMode
 from loadstar.config.errors import ConfigError
+from loadstar.kube.calls import Creates, ReadsPaths
 from loadstar.kube.errors import ApiError
 from loadstar.kube.resources import Resource
 
@@ -19,17 +19,8 @@ SELF_REVIEWS = Resource(
 )
 
 
-class Kube(Protocol):
-    async def raw(self, path: str, params: Mapping[str, str] | None = None) -> Any: ...
-
-    async def create(
-        self,
-        resource: Resource,
-        document: dict[str, Any],
-        namespace: str = "",
-        *,
-        subresource: str = "",
-    ) -> dict[str, Any]: ...
+class Kube(ReadsPaths, Creates, Protocol):
+    """Looks, and asks what it may; ``loadstar.kube.client.KubeClient`` has these."""
 
 
 async def in_cluster(policy: Policy, kube: Kube) -> list[Finding]:

@@ -17,6 +17,7 @@ from autoscaler.actuate.workload.documents import LEADER_WORKER_SETS, SCALABLE
 from autoscaler.policy.model import TargetPolicy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.kube import quantity
+from loadstar.kube.calls import Applies, Deletes, Gets, Lists
 from loadstar.kube.conditions import is_true
 from loadstar.kube.errors import NotFound
 from loadstar.kube.resources import DEPLOYMENTS, Resource
@@ -28,31 +29,8 @@ MOST_REQUESTS = 32
 """Requests of one pool that may stand at once."""
 
 
-class Kube(Protocol):
+class Kube(Gets, Lists, Applies, Deletes, Protocol):
     """``loadstar.kube.client.KubeClient`` has these."""
-
-    async def get(
-        self, resource: Resource, name: str, namespace: str = "", *, subresource: str = ""
-    ) -> dict[str, Any]: ...
-
-    async def list(
-        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
-    ) -> list[dict[str, Any]]: ...
-
-    async def apply(
-        self,
-        resource: Resource,
-        document: dict[str, Any],
-        *,
-        field_manager: str,
-        force: bool = False,
-        subresource: str = "",
-        dry_run: bool = False,
-    ) -> dict[str, Any]: ...
-
-    async def delete(
-        self, resource: Resource, name: str, namespace: str = "", *, uid: str = ""
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from autoscaler.errors import Invalid
 from autoscaler.observe.replica_loads import Replica
 from autoscaler.policy.model import TargetPolicy
 from loadstar.config.errors import did_you_mean
+from loadstar.kube.calls import Applies, Gets, Patches
 from loadstar.kube.resources import HPAS, Resource
 
 FIELD_MANAGER = "loadstar-autoscaler"
@@ -25,35 +26,8 @@ MARKED = ("Deployment", "ReplicaSet")
 """Others let pods go by their number, whatever they cost."""
 
 
-class Kube(Protocol):
+class Kube(Gets, Applies, Patches, Protocol):
     """The three calls that it takes; ``loadstar.kube.client.KubeClient`` has them."""
-
-    async def get(
-        self, resource: Resource, name: str, namespace: str = "", *, subresource: str = ""
-    ) -> dict[str, Any]: ...
-
-    async def apply(
-        self,
-        resource: Resource,
-        document: dict[str, Any],
-        *,
-        field_manager: str,
-        force: bool = False,
-        subresource: str = "",
-        dry_run: bool = False,
-    ) -> dict[str, Any]: ...
-
-    async def patch(
-        self,
-        resource: Resource,
-        name: str,
-        namespace: str,
-        change: object,
-        *,
-        content_type: str = "application/merge-patch+json",
-        subresource: str = "",
-        field_manager: str = "",
-    ) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,33 +12,20 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.workload.deletion_cost import document, marks
 from autoscaler.errors import NotWritten
 from autoscaler.observe.replica_loads import Replica
+from loadstar.kube.calls import Patches
 from loadstar.kube.errors import ApiError, NotFound
-from loadstar.kube.resources import PODS, Resource
+from loadstar.kube.resources import PODS
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 60.0
 """Who is least busy changes all the time, and each mark is a write to the API server."""
-
-
-class Patches(Protocol):
-    async def patch(
-        self,
-        resource: Resource,
-        name: str,
-        namespace: str,
-        change: object,
-        *,
-        content_type: str = "application/merge-patch+json",
-        subresource: str = "",
-        field_manager: str = "",
-    ) -> object: ...
 
 
 class Marking:
