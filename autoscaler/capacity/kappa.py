@@ -21,6 +21,8 @@ _SEEN_LOW, _SEEN_HIGH = 0.4, 1.6
 _QUEUE_S: Final = 0.5
 """A queue that full replicas clear in less than this may be chance."""
 _LASTS_S: Final = 15.0
+_SETTLED_S: Final = 45.0
+"""Metrics are older than sizes: what was served is that of the replicas of a while ago."""
 _FULL_BATCH: Final = 0.8
 _CURVE_FROM, _CURVE_TO = 0.25, 0.97
 
@@ -32,6 +34,8 @@ class Kappa:
     trust_curve: bool
     value: float = 1.0
     _queued_s: float = 0.0
+    _ready: float = 0.0
+    _same_s: float = 0.0
     _saturated: float = 0.0
     _saturated_ticks: int = 0
     _curve: float = 0.0
@@ -48,6 +52,8 @@ class Kappa:
         curve: ServiceCurve,
     ) -> None:
         """One tick: work served and queued, ready reference replicas, share of the batch in use."""
+        self._same_s = self._same_s + elapsed_s if ready == self._ready else 0.0
+        self._ready = ready
         if served is None or backlog_s is None or ready <= 0:
             self._queued_s = 0.0
             return
@@ -55,7 +61,7 @@ class Kappa:
         self._queued_s = self._queued_s + elapsed_s if queued else 0.0
         if queued:
             full = utilization is None or utilization >= _FULL_BATCH
-            if self._queued_s > _LASTS_S and full:
+            if self._queued_s > _LASTS_S and self._same_s >= _SETTLED_S and full:
                 self._saturated += min(max(served / ready, _SEEN_LOW), _SEEN_HIGH)
                 self._saturated_ticks += 1
         elif self.trust_curve and utilization is not None:

@@ -48,6 +48,22 @@ def test_a_queue_tells_the_truth_within_minutes() -> None:
     assert kappa.value == pytest.approx(0.75, abs=0.03)
 
 
+def test_replicas_that_have_just_come_do_not_make_the_others_slow() -> None:
+    """What was served is half a minute old: it is of those that were there then."""
+    kappa = Kappa(trust_curve=False)
+    for tick in range(40):
+        kappa.see(
+            15.0,
+            served=10.0 + tick - 2,
+            ready=10.0 + tick,
+            backlog_s=500.0,
+            utilization=1.0,
+            curve=CURVE,
+        )
+        kappa.minute()
+    assert kappa.value == 1.0
+
+
 def test_a_queue_beside_half_empty_batches_is_no_saturation() -> None:
     """Requests that wait for a slow router say nothing of what replicas can do."""
     kappa = Kappa(trust_curve=False)
