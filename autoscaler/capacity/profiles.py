@@ -12,7 +12,9 @@ from types import MappingProxyType
 from typing import Final
 
 from autoscaler.capacity.engine import EngineModel, Shape
-from autoscaler.policy.model import ModelPolicy
+from autoscaler.capacity.work import WorkModel
+from autoscaler.policy.model import ModelPolicy, VariantPolicy
+from autoscaler.policy.pools import PoolPolicy
 from autoscaler.policy.profile import ProfilePolicy
 from loadstar.config.errors import did_you_mean
 
@@ -188,15 +190,30 @@ def profile_of(model: ModelPolicy) -> ProfilePolicy:
     """What the policy says a replica of ``model`` does: its own numbers, or a shipped profile's."""
     if model.profile is not None:
         return model.profile
-    if not model.profile_ref:
-        return ProfilePolicy()
+    return _referred(model, model.profile_ref) if model.profile_ref else ProfilePolicy()
+
+
+def speed_of(model: ModelPolicy, variant: VariantPolicy, pool: PoolPolicy) -> float:
+    """Of a replica of ``model`` there, over the reference replica's: what the variant says, or
+    its profile at typical requests, or the pool.
+    """
+    if variant.relative_speed is not None:
+        return variant.relative_speed
+    if not variant.profile_ref:
+        return pool.relative_speed
+    shape = (model.typical_input_tokens, model.typical_output_tokens)
+    there = WorkModel.of(_referred(model, variant.profile_ref))
+    return WorkModel.of(profile_of(model)).request_s(*shape) / there.request_s(*shape)
+
+
+def _referred(model: ModelPolicy, key: str) -> ProfilePolicy:
     shape = Shape(
         input_tokens=model.typical_input_tokens, output_tokens=model.typical_output_tokens
     )
-    made = shipped(model.profile_ref).engine.profile(shape, model.slo_tpot_p95_s)
+    made = shipped(key).engine.profile(shape, model.slo_tpot_p95_s)
     if made is None:
         raise UnknownProfile(
-            f"{model.profile_ref} cannot serve one request within sloTpotP95 "
+            f"{key} cannot serve one request within sloTpotP95 "
             f"{model.slo_tpot_p95_s * 1000:g} ms; allow more, or take faster accelerators"
         )
     return made

@@ -58,8 +58,9 @@ class VariantPolicy:
     pool: Annotated[str, NOT_EMPTY]
     target: TargetPolicy | None = None
     relative_speed: Annotated[float, above(0)] | None = None
-    """Over the model's reference replica; absent: the pool's."""
+    """Over the model's reference replica; absent: as ``profileRef`` tells, else the pool's."""
     profile_ref: str = ""
+    """What a replica does here, as a shipped profile at the model's typical requests."""
     min_replicas: Annotated[int, at_least(0)] = 0
     max_replicas: Annotated[int, at_least(0)] | None = None
 

@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass, field
 
 from autoscaler.capacity.lead_time import LeadTimes, Orders
+from autoscaler.capacity.profiles import speed_of
 from autoscaler.observe.observation import PoolSupply
-from autoscaler.policy.model import VariantPolicy
+from autoscaler.policy.model import ModelPolicy, VariantPolicy
 from autoscaler.policy.pools import PoolPolicy
 from autoscaler.sizing.offers import Offer
 
@@ -25,6 +26,7 @@ class PoolBook:
     variant: VariantPolicy
     pool: PoolPolicy
     lead: LeadTimes
+    speed: float = 1.0  # of a replica here, over the model's reference replica
     units: int = 0
     supply: PoolSupply = NOTHING
     stockout_s: float = -math.inf
@@ -33,12 +35,9 @@ class PoolBook:
     """Whether it has ever been seen: of a pool nobody has seen nothing is decided."""
 
     @classmethod
-    def of(cls, variant: VariantPolicy, pool: PoolPolicy) -> PoolBook:
-        return cls(variant, pool, LeadTimes(pool.lead_time.total_s()))
-
-    @property
-    def speed(self) -> float:
-        return self.variant.relative_speed or self.pool.relative_speed
+    def of(cls, model: ModelPolicy, variant: VariantPolicy, pool: PoolPolicy) -> PoolBook:
+        speed = speed_of(model, variant, pool)
+        return cls(variant, pool, LeadTimes(pool.lead_time.total_s()), speed)
 
     def ready_units(self) -> int:
         """Whole units that serve: a slice that lacks a node does not."""

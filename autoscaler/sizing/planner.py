@@ -58,7 +58,7 @@ class Planner:
         self.period_s = policy.period_s
         self.policy = policy
         self.model = model
-        self.books = [PoolBook.of(variant, pool) for variant, pool in policy.variants(model)]
+        self.books = [PoolBook.of(model, *place) for place in policy.variants(model)]
         self.estimator = Estimator(model, history, profile_of(model))
         self._down = DownGuard(model.scale_down)
         self._insured = DownGuard(model.scale_down)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from autoscaler.capacity.bench import BadResult, BenchPoint, read_point
 from autoscaler.capacity.engine import EngineModel, Shape
 from autoscaler.capacity.fit import CannotFit, fit
-from autoscaler.capacity.profiles import SHIPPED, UnknownProfile, profile_of, shipped
+from autoscaler.capacity.profiles import SHIPPED, UnknownProfile, profile_of, shipped, speed_of
 from autoscaler.capacity.recommend import Slo, recommend, replicas_for, sustainable
 from autoscaler.policy.model import load_policy
 
@@ -191,6 +192,41 @@ def test_a_policy_names_its_profile() -> None:
     assert 64 < made.concurrency <= 256
     with pytest.raises(UnknownProfile, match=r"did you mean llama-3\.1-8b/h100-80gbx1"):
         shipped("llama-3.1-8b/h100-80gb")
+
+
+def test_a_variant_is_as_fast_as_its_profile_says_unless_it_says_so_itself() -> None:
+    l4 = "llama-3.1-8b/l4x1"
+    policy = load_policy(
+        {
+            "models": [
+                {
+                    "name": "m",
+                    "profileRef": H100,
+                    "sloTpotP95": "120ms",
+                    "variants": [
+                        {"pool": "slow", "profileRef": l4},
+                        {"pool": "said", "profileRef": l4, "relativeSpeed": 0.5},
+                        {"pool": "plain"},
+                    ],
+                }
+            ],
+            "pools": [{"name": "slow"}, {"name": "said"}, {"name": "plain", "relativeSpeed": 0.8}],
+        }
+    )
+    model = policy.models[0]
+    typical = Shape(input_tokens=1000, output_tokens=200)
+    seconds = {}
+    for key in (H100, l4):
+        made = shipped(key).engine.profile(typical, 0.120)
+        assert made is not None
+        step_s = made.decode_base_s / made.concurrency + made.decode_per_sequence_s
+        seconds[key] = made.prefill_base_s + 1000 * made.prefill_per_token_s + 200 * step_s
+    speeds = [speed_of(model, *place) for place in policy.variants(model)]
+    assert speeds == [pytest.approx(seconds[H100] / seconds[l4]), 0.5, 0.8]
+    assert 0.02 < speeds[0] < 0.1
+    unknown = replace(model.variants[0], profile_ref="llama-3.1-8b/l4")
+    with pytest.raises(UnknownProfile, match=r"did you mean llama-3\.1-8b/l4x1"):
+        speed_of(model, unknown, policy.pools[0])
 
 
 def test_an_engine_too_slow_for_one_sequence_has_no_profile() -> None:

@@ -95,6 +95,12 @@ def test_check_tells_what_is_wrong_and_what_is_odd() -> None:
     found = check(wrong, "policies.yaml")
     assert [problem.path for problem in found] == ["policies.yaml.models[0].profileRef"]
     assert "did you mean llama-3.1-8b/a100-80gbx1?" in found[0].message
+    there: dict[str, Value] = {
+        "models": [{"name": "m", "variants": [{"pool": "p", "profileRef": "llama-3.1-8b/l4"}]}],
+        "pools": [{"name": "p"}],
+    }
+    paths = [each.path for each in check(there, "") if not isinstance(each, Remark)]
+    assert paths == ["models[0].variants[0].profileRef"]
     odd: dict[str, Value] = {
         "mode": "active",
         "models": [{"name": "m", "maxReplicas": 8}],
