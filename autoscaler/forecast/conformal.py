@@ -11,7 +11,8 @@ from collections import deque
 from typing import Final
 
 _KEPT: Final = 7 * 1440
-_STEP: Final = 0.002
+_STEP: Final = 0.0005
+"""Windows overlap, so one excess is counted some ten times: faster steps would chase chance."""
 _HIGHEST: Final = 0.6
 _COLD_MARGIN: Final = 0.10
 _YOUNG: Final = 240

@@ -11,8 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from autoscaler.forecast.last_value import RECENT_MINUTES
-from autoscaler.forecast.series import DAY, LEAST, Floats, MinuteSeries
+from autoscaler.forecast.series import DAY, LEAST, RECENT_MINUTES, Floats, MinuteSeries
 
 _SPANS: Final = (1, 3, 15, 30, 60, 180)
 _LAG_DAYS: Final = (1, 2, 7)

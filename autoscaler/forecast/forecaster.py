@@ -100,21 +100,21 @@ class Forecaster:
     def _say(self) -> Forecast:
         series = self._series
         day = max(series.mean(DAY), LEAST)
-        stretch = math.sqrt(min(max(series.restlessness(), 0.5), 2.0))
         expected = [expert.expect(series, self.horizon) for expert in self._experts]
-        scales = [(max(value, LEAST) * stretch, day) for value in expected]
+        scales = [(max(value, LEAST), day) for value in expected]
         uppers: list[float] = []
         for value, pair, bounds in zip(expected, scales, self._bounds, strict=True):
             uppers += [b.upper(value, s) for b, s in zip(bounds, pair, strict=True)]
         weights = self._mix.weights()
         mixed = sum(w * u for w, u in zip(weights, uppers, strict=True))
-        scale = max(mixed, LEAST) * stretch
+        scale = max(mixed, LEAST)
         upper = self._last_word.upper(mixed, scale) if len(self._last_word) else mixed
         self._said.append(_Said(expected, scales, uppers, mixed, scale, upper, day))
         names = [expert.name for expert in self._experts]
         shares = {n: weights[2 * i] + weights[2 * i + 1] for i, n in enumerate(names)}
         return Forecast(
             horizon_minutes=self.horizon,
+            last=series.mean(1),
             expected=sum(shares[n] * value for n, value in zip(names, expected, strict=True)),
             highest_expected=max(expected),
             upper=upper,

@@ -6,8 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from autoscaler.forecast.last_value import RECENT_MINUTES
-from autoscaler.forecast.series import DAY, LEAST, MinuteSeries
+from autoscaler.forecast.series import DAY, LEAST, RECENT_MINUTES, MinuteSeries
 
 _BIN: Final = 5
 _DAY_GAIN: Final = 0.35

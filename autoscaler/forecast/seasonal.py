@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from autoscaler.forecast.last_value import RECENT_MINUTES
-from autoscaler.forecast.series import DAY, LEAST, MinuteSeries
+from autoscaler.forecast.series import DAY, LEAST, RECENT_MINUTES, MinuteSeries
 
 _LEVEL_MINUTES: Final = 60
 _PULL: Final = 0.7

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 LEAST: Final = 0.01
 """Work below one hundredth of a replica is the same as this: logs need a floor."""
 DAY: Final = 1440
-_CHANGE_OVER: Final = 8
+RECENT_MINUTES: Final = 5
+"""The level that regressions are relative to is the mean of so many."""
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +35,6 @@ class MinuteSeries:
         self._seen = np.zeros(size, dtype=np.bool_)
         self._values: Floats = np.zeros(size)
         self._sums: Floats = np.zeros(size + 1)
-        self._changes: Floats = np.zeros(size + 1)
 
     def __len__(self) -> int:
         return self._used
@@ -54,9 +54,6 @@ class MinuteSeries:
         self._seen[i] = seen
         self.logs[i] = math.log(max(value, LEAST))
         self._sums[i + 1] = self._sums[i] + value
-        back = i - _CHANGE_OVER
-        change = abs(self.logs[i] - self.logs[back]) if back >= 0 else 0.0
-        self._changes[i + 1] = self._changes[i] + change
         self._used = i + 1
         start = i - horizon
         if start >= 0:
@@ -75,18 +72,6 @@ class MinuteSeries:
     def most(self, minutes: int) -> float:
         """The largest log of the last ``minutes``."""
         return float(self.logs[max(0, self._used - minutes) : self._used].max())
-
-    def restlessness(self) -> float:
-        """How much the series moves these two hours, over how much it usually does; 1 is usual."""
-        now = self._mean_change(120)
-        usual = self._mean_change(7 * DAY)
-        return now / usual if usual > 1e-9 else 1.0
-
-    def _mean_change(self, minutes: int) -> float:
-        start = max(0, self._used - minutes)
-        if self._used == start:
-            return 0.0
-        return float(self._changes[self._used] - self._changes[start]) / (self._used - start)
 
     def label(self, ago: int) -> float:
         """The label of ``ago`` minutes before now; NaN where there is none."""
@@ -109,7 +94,7 @@ class MinuteSeries:
         for column in (self.logs, self.labels, self._values, self._seen):
             column[: self._kept] = column[drop : self._used].copy()
         self.labels[self._kept :] = np.nan
-        for sums in (self._sums, self._changes):
-            sums[: self._kept + 1] = sums[drop : self._used + 1].copy() - sums[drop]
+        sums = self._sums
+        sums[: self._kept + 1] = sums[drop : self._used + 1].copy() - sums[drop]
         self.first += drop
         self._used = self._kept

@@ -6,10 +6,13 @@ ordered now serves that whole stretch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
-from autoscaler.forecast.series import MinuteSeries
+from autoscaler.forecast.series import LEAST, MinuteSeries
+
+_FURTHEST: Final = 1.25
+"""How far what comes between minutes may carry a bound: more is for the next minute to say."""
 
 
 class Expert(Protocol):
@@ -31,9 +34,16 @@ class Forecast:
     """What is expected as of one minute, and how well such statements have held."""
 
     horizon_minutes: int
+    last: float  # work in the minute that it was said of
     expected: float  # the mix of the experts' middle estimates
     highest_expected: float  # of the experts' middle estimates
     upper: float  # exceeded as often as the miss rate says
     coverage: float | None = None  # share of closed windows that stayed below ``upper``
     skill: float | None = None  # 1 - loss over the loss of the last value; 0 is no better
     weights: dict[str, float] = field(default_factory=dict)
+
+    def carried(self, work: float) -> Forecast:
+        """The same, moved as far as ``work``, of the minute up to now, has moved since."""
+        moved = max(work, LEAST) / max(self.last, LEAST)
+        by = min(max(moved, 1.0 / _FURTHEST), _FURTHEST)
+        return replace(self, expected=by * self.expected, upper=by * self.upper)

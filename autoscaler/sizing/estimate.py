@@ -120,6 +120,7 @@ class Estimator:
         if rate is None:
             return None
         tick, minute = self._arrivals.add(seen.now_s, rate * request_s)
+        forecast = self._forecast.carried(minute) if self._forecast else None
         sustainable = self._sustainable or curve.sustainable_load(self._model.slo_ttft_p95_s)
         return Estimate(
             minute_work=minute,
@@ -129,7 +130,7 @@ class Estimator:
             per_replica=sustainable * self.kappa.value,
             headroom=self.headroom.value,
             kappa=self.kappa.value,
-            forecast=self._forecast,
+            forecast=forecast,
         )
 
     def ahead(self) -> tuple[RatesAhead, ...]:
