@@ -103,7 +103,11 @@ class Estimator:
         queued = demand.queued_requests
         backlog_s = None if queued is None else max(queued, 0.0) * request_s
         if rate is not None:
-            self.headroom.see(self._violating(demand.violating, backlog_s, ready))
+            can = ready * self.kappa.value
+            load = rate * request_s / can if can > 0 else math.inf
+            self.headroom.see(
+                self._violating(demand.violating, backlog_s, ready), load if rate > 0 else 0.0
+            )
             self.kappa.see(
                 elapsed_s,
                 served=None if demand.served_rps is None else demand.served_rps * request_s,

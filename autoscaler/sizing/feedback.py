@@ -1,7 +1,8 @@
 """Headroom from what users got: more after minutes that broke the objective, less after quiet ones.
 
 A quantile of demand is no service level; this closes the loop. The gain falls with the lead time,
-for what is corrected today is felt a lead time later. Minutes that say nothing teach nothing.
+for what is corrected today is felt a lead time later. Minutes that say nothing teach nothing, nor
+do those of a jump that no headroom could have met.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-_GAIN: Final = 0.01
+_GAIN: Final = 0.008
 _LEAD_S: Final = 390.0
 _LOWEST, _HIGHEST = -0.08, 0.30
 _VIOLATED: Final = 0.05
 """Share of a minute's work beyond its objective that makes the minute a bad one."""
+_HOPELESS: Final = 1.5
+"""Work that arrives, over what the ready replicas can do: above it headroom is not what lacks."""
 
 
 @dataclass(slots=True)
@@ -24,9 +27,17 @@ class Headroom:
     value: float = 0.0
     _violated: float = 0.0
     _ticks: int = 0
+    _hopeless: bool = False
 
-    def see(self, violating: float | None) -> None:
-        """One tick's share of work beyond its objective; None where it is not known."""
+    def see(self, violating: float | None, load: float = 0.0) -> None:
+        """One tick's share of work beyond its objective; None where it is not known.
+
+        ``load`` is the work that arrives over what is ready. A jump lasts until its queue is gone.
+        """
+        if load > _HOPELESS:
+            self._hopeless = True
+        elif violating is not None and violating <= _VIOLATED:
+            self._hopeless = False
         if violating is not None:
             self._violated += min(max(violating, 0.0), 1.0)
             self._ticks += 1
@@ -38,5 +49,7 @@ class Headroom:
         if frozen or not ticks:
             return
         bad = 1.0 if violated / ticks > _VIOLATED else 0.0
+        if bad and self._hopeless:
+            return
         gain = _GAIN * min(1.0, _LEAD_S / max(lead_s, 1.0))
         self.value = min(max(self.value + gain * (bad - self.budget), _LOWEST), _HIGHEST)

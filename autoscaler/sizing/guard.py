@@ -1,4 +1,4 @@
-"""What keeps a size from flapping: up only for a difference that matters, down late and slowly.
+"""What keeps a size from flapping: up at once, down late, slowly, and only for what is in excess.
 
 Counts are replicas of the reference kind; ``step`` is the smallest number that can be bought or
 given back. State is explicit and small. The planner calls it on every decision.
@@ -13,13 +13,9 @@ from typing import Final
 
 from autoscaler.policy.model import ScaleDownPolicy
 
-DEADBAND: Final = 0.10
-"""Forecasts closer than this to what is there change nothing."""
-
-
-def worth_going_up(wanted: int, current: int) -> bool:
-    """Whether a forecast of ``wanted`` is enough above ``current`` to act on."""
-    return wanted >= current + max(1, math.ceil(DEADBAND * current))
+EXCESS: Final = 0.02
+"""A size is left downwards only when it is too large by this: the dead band lies where being
+wrong costs a little money, and not where it costs requests."""
 
 
 @dataclass(slots=True)

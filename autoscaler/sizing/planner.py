@@ -20,7 +20,7 @@ from autoscaler.policy.model import Mode, ModelPolicy, Policy
 from autoscaler.policy.schedule import Announced, announced
 from autoscaler.sizing.decision import Decision, Reason
 from autoscaler.sizing.estimate import Estimate, Estimator
-from autoscaler.sizing.guard import DownGuard, worth_going_up
+from autoscaler.sizing.guard import EXCESS, DownGuard
 from autoscaler.sizing.idle import EXPECTED_WORK, Idle
 from autoscaler.sizing.nodes import PoolBook
 from autoscaler.sizing.offers import SLACK, Offer, Question, affordable, capacity
@@ -170,7 +170,6 @@ class Planner:
         if estimate is None:
             return _Goal(level, Reason.STALE, have)
         needed = estimate.replicas(estimate.work() * coming.uplift)
-        reactive = estimate.replicas(estimate.reactive_work)
         busy = estimate.minute_work > 0 or estimate.backlog_work_s > 0
         self._idle.see(now, busy=busy)
         asleep = have == 0
@@ -180,13 +179,13 @@ class Planner:
             return _Goal(0.0, Reason.STEADY if asleep else Reason.IDLE, 0.0)
         wanted = max(1, math.ceil(needed - SLACK))
         # The window holds what comes back, not what a queue took to clear: that is over.
-        lasting = estimate.replicas(estimate.lasting_work() * coming.uplift)
+        lasting = (1.0 + EXCESS) * estimate.replicas(estimate.lasting_work() * coming.uplift)
         highest = self._down.note(now, max(1, math.ceil(lasting - SLACK)))
         survive = self.model.service_class.survival * estimate.replicas(estimate.minute_work)
         survive = max(survive, self._insured.note(now, math.floor(survive)))
         if asleep:
             return _Goal(wanted, Reason.WAKE if floor == 0 else Reason.FLOOR, needed, survive)
-        if reactive > have + SLACK or worth_going_up(wanted, math.floor(have + SLACK)):
+        if needed > have + SLACK:
             return _Goal(max(needed, level), self._up(estimate, coming), needed, survive)
         # What whole units and insurance give beyond the level was not asked for: it may serve.
         level = max(level, min(needed, have))
