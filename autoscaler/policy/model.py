@@ -70,7 +70,7 @@ class ScaleDownPolicy:
     """How slowly to shrink."""
 
     window_s: Annotated[Seconds, at_least(0)] = field(default=900.0, metadata=key("window"))
-    """Go down only to the most that was wanted in this long."""
+    """Go down no sooner than this after going up, to the most that was wanted in half of it."""
     per_minute: Annotated[Fraction, between(0.01, 1)] = 0.25
     after_stockout_s: Annotated[Seconds, at_least(0)] = field(
         default=1800.0, metadata=key("afterStockout")

@@ -13,28 +13,36 @@ from typing import Final
 
 from autoscaler.policy.model import ScaleDownPolicy
 
-EXCESS: Final = 0.02
+EXCESS: Final = 0.05
 """A size is left downwards only when it is too large by this: the dead band lies where being
 wrong costs a little money, and not where it costs requests."""
 
 
 @dataclass(slots=True)
 class DownGuard:
-    """Goes down to the most that was wanted in the window, and only so much a minute."""
+    """Waits a window after every way up, then goes down to the most that was wanted in half of it.
+
+    What turns soon after it rose is what flaps; what was wanted long before says little of now.
+    """
 
     policy: ScaleDownPolicy
     _wanted: deque[tuple[float, int]] = field(default_factory=deque)  # falling maxima
     _last_s: float | None = None
     _since_s: float | None = None
+    _rose_s: float | None = None
+
+    def rose(self, now_s: float) -> None:
+        """A size was raised for what lasts."""
+        self._rose_s = now_s
 
     def note(self, now_s: float, wanted: int) -> int:
-        """Remember ``wanted``; returns the most wanted in the window."""
+        """Remember ``wanted``; returns the most wanted in half a window."""
         if self._since_s is None:
             self._since_s = now_s
         while self._wanted and self._wanted[-1][1] <= wanted:
             self._wanted.pop()
         self._wanted.append((now_s, wanted))
-        while now_s - self._wanted[0][0] > self.policy.window_s:
+        while now_s - self._wanted[0][0] > self.policy.window_s / 2:
             self._wanted.popleft()
         return self._wanted[0][1]
 
@@ -50,6 +58,8 @@ class DownGuard:
     def lowered(self, now_s: float, current: int, target: int, step: int) -> int:
         """The size to go down to now, of ``current`` towards ``target``."""
         if target >= current or not self.full(now_s):
+            return current
+        if self._rose_s is not None and now_s - self._rose_s < self.policy.window_s:
             return current
         if self._last_s is not None and now_s - self._last_s < 60.0:
             return current

@@ -186,6 +186,8 @@ class Planner:
         if asleep:
             return _Goal(wanted, Reason.WAKE if floor == 0 else Reason.FLOOR, needed, survive)
         if needed > have + SLACK:
+            if lasting > have + SLACK:
+                self._down.rose(now)
             return _Goal(max(needed, level), self._up(estimate, coming), needed, survive)
         # What whole units and insurance give beyond the level was not asked for: it may serve.
         level = max(level, min(needed, have))

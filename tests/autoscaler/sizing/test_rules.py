@@ -16,7 +16,7 @@ from autoscaler.sizing.need import Arrivals, RequestSize, reactive
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=200))
 def test_the_guard_goes_down_only_to_the_most_of_the_window(wanted: list[int]) -> None:
-    guard = DownGuard(ScaleDownPolicy(window_s=300.0))
+    guard = DownGuard(ScaleDownPolicy(window_s=600.0))
     size = 60
     for index, each in enumerate(wanted):
         now = 15.0 * index
@@ -26,6 +26,17 @@ def test_the_guard_goes_down_only_to_the_most_of_the_window(wanted: list[int]) -
         assert min(size, most) <= lowered <= size
         assert size - lowered <= max(1, size // 4)
         size = lowered
+
+
+def test_nothing_goes_down_within_a_window_of_going_up() -> None:
+    guard = DownGuard(ScaleDownPolicy(window_s=600.0))
+    sizes = []
+    for minute in range(22):
+        most = guard.note(60.0 * minute, 10 if minute < 11 else 9)
+        if minute == 10:
+            guard.rose(60.0 * minute)
+        sizes.append(guard.lowered(60.0 * minute, 12, most, 1))
+    assert sizes == [12] * 20 + [9, 9]
 
 
 def test_a_slice_is_the_smallest_step() -> None:
