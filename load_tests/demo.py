@@ -69,7 +69,7 @@ class Demo:
     day: Day = field(default_factory=Day)
     hpa_load: float = 0.65
     """Share of what a replica completes at the most at which the second act's HPA keeps it. With
-    this one both fleets use about as many node-hours, so that what is late compares."""
+    this one both fleets use as many node-hours within a tenth, so that what is late compares."""
     out: Path = Path("out/demo")
     keep: bool = False
     """Serve until Ctrl-C afterwards."""
