@@ -106,8 +106,8 @@ def about(day: Day, terms: Terms) -> str:
         f"up: {day.days_before} seeded days of the same shape, each with its own level and noise. "
         f"The other has a reactive HPA (its exact arithmetic and default behavior) with a target "
         f"of {terms.target_rps:.1f} requests/s a replica, {terms.hpa_load:.0%} of the most, "
-        "with which both cost the same within a tenth (--hpa-load 0.75 is cheaper and later); nodes "
-        "follow it. Both know what a replica sustains, and hear the same signals."
+        "with which both cost the same within a tenth (at --hpa-load 0.75 it is cheaper and "
+        "later); nodes follow it. Both know what a replica sustains, and hear the same signals."
     )
 
 
