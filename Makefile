@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 setup: $(STAMP) ## create .venv with everything pinned in requirements.lock
 
-demo: $(STAMP) ## Envoy, 4 emulated model servers and the gateway, live, against round robin
+demo: $(STAMP) ## gateway against round robin, then a day in 4 minutes: autoscaler against HPA
 	$(BIN)/python -m load_tests demo
 
 test: test-fast test-envoy test-controlplane ## all tests
