@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from autoscaler.capacity.curve import ServiceCurve
-from autoscaler.capacity.profiles import UnknownProfile, profile_of, speed_of
+from autoscaler.capacity.profiles import UnknownProfile, profile_of, unknown_profiles
 from autoscaler.capacity.work import WorkModel
 from autoscaler.policy.model import KIND, Mode, ModelPolicy, Policy, ServiceClass, load_policy
 from autoscaler.policy.pools import PoolMode
@@ -36,12 +36,12 @@ def check(document: Mapping[str, Value], place: str) -> list[Problem]:
 
 
 def _said(policy: Policy) -> Iterator[Problem]:
+    yield from unknown_profiles(policy)
     for index, model in enumerate(policy.models):
         path = f"models[{index}]"
         try:
             profile = profile_of(model)
-        except UnknownProfile as error:
-            yield Problem(f"{path}.profileRef", str(error))
+        except UnknownProfile:
             continue
         work = WorkModel.of(profile)
         shape = (model.typical_input_tokens, model.typical_output_tokens)
@@ -54,11 +54,6 @@ def _said(policy: Policy) -> Iterator[Problem]:
             f"a replica is taken to sustain {rps:.2f} requests/s of "
             f"{shape[0]:g} + {shape[1]:g} tokens",
         )
-        for v, (variant, pool) in enumerate(policy.variants(model)):
-            try:
-                speed_of(model, variant, pool)
-            except UnknownProfile as error:
-                yield Problem(f"{path}.variants[{v}].profileRef", str(error))
         yield from _of_pools(policy, model, path)
     observing = [p.name for p in policy.pools if p.mode is PoolMode.OBSERVE]
     if policy.mode is Mode.ACTIVE and len(observing) == len(policy.pools):

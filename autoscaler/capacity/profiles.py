@@ -13,10 +13,10 @@ from typing import Final
 
 from autoscaler.capacity.engine import EngineModel, Shape
 from autoscaler.capacity.work import WorkModel
-from autoscaler.policy.model import ModelPolicy, VariantPolicy
+from autoscaler.policy.model import ModelPolicy, Policy, VariantPolicy
 from autoscaler.policy.pools import PoolPolicy
 from autoscaler.policy.profile import ProfilePolicy
-from loadstar.config.errors import did_you_mean
+from loadstar.config.errors import Problem, did_you_mean
 
 
 class Confidence(StrEnum):
@@ -217,3 +217,21 @@ def _referred(model: ModelPolicy, key: str) -> ProfilePolicy:
             f"{model.slo_tpot_p95_s * 1000:g} ms; allow more, or take faster accelerators"
         )
     return made
+
+
+def unknown_profiles(policy: Policy) -> list[Problem]:
+    """Every ``profileRef`` of ``policy`` that nothing can be planned with, by its place."""
+    problems: list[Problem] = []
+    for index, model in enumerate(policy.models):
+        path = f"models[{index}]"
+        try:
+            profile_of(model)
+        except UnknownProfile as error:
+            problems.append(Problem(f"{path}.profileRef", str(error)))
+            continue
+        for number, (variant, pool) in enumerate(policy.variants(model)):
+            try:
+                speed_of(model, variant, pool)
+            except UnknownProfile as error:
+                problems.append(Problem(f"{path}.variants[{number}].profileRef", str(error)))
+    return problems

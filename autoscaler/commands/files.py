@@ -13,7 +13,7 @@ from typing import TextIO
 
 import numpy as np
 
-from autoscaler.capacity.profiles import UnknownProfile, profile_of
+from autoscaler.capacity.profiles import unknown_profiles
 from autoscaler.policy.model import Policy, load_policy
 from autoscaler.simulate.demand import BadDemand, DemandSeries
 from autoscaler.simulate.plant_file import PlantSpec, load_plant, matched
@@ -56,11 +56,9 @@ def policy_of(path: Path, *, active: bool = False) -> Policy:
         policy = load_policy(value)
     except ConfigError as error:
         raise Unusable(_named(path, error)) from None
-    for index, model in enumerate(policy.models):
-        try:
-            profile_of(model)
-        except UnknownProfile as error:
-            raise Unusable(f"{path}: models[{index}].profileRef: {error}") from None
+    unknown = unknown_profiles(policy)
+    if unknown:
+        raise Unusable(f"{path}: {unknown[0]}")
     return policy
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from autoscaler.capacity.profiles import unknown_profiles
 from autoscaler.policy.model import Mode, Policy, load_policy
 from loadstar.config.errors import ConfigError
 
@@ -44,6 +45,9 @@ class PolicyInForce:
             return False
         try:
             policy = load_policy(text)
+            unknown = unknown_profiles(policy)
+            if unknown:
+                raise ConfigError(unknown)
         except ConfigError as error:
             self.refused += 1
             self.problem = error

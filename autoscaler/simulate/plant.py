@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from autoscaler.capacity.profiles import profile_of
+from autoscaler.capacity.profiles import profile_of, speed_of
 from autoscaler.capacity.work import WorkModel
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.policy.model import ModelPolicy, Policy
@@ -79,7 +79,13 @@ class Plant:
         }
         begin(pools, spec, policy, self._first_replicas())
         self.providers = {name: pool.provider for name, pool in pools.items()}
-        self.speeds = {name: pool.speed for name, pool in pools.items()}
+        believed = {
+            pool.name: speed_of(model, variant, pool) for variant, pool in policy.variants(model)
+        }
+        self.speeds = {
+            p.name: p.speed or believed.get(p.name, policy.pool(p.name).relative_speed)
+            for p in spec.pools
+        }
         self.prices = {name: pool.price_per_unit_hour for name, pool in pools.items()}
         self._step = 0
         self._floor: dict[str, int] = {}

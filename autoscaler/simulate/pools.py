@@ -48,7 +48,6 @@ class PlantPool:
     """A provider, and what a unit of it is worth."""
 
     provider: Provider
-    speed: float
     price_per_unit_hour: float
 
 
@@ -96,7 +95,7 @@ def pool_of(
         operation_s=plant.operation_s,
     )
     price = _first(spec.price_per_unit_hour, said.price_per_unit_hour)
-    return PlantPool(provider, spec.speed or said.relative_speed, price)
+    return PlantPool(provider, price)
 
 
 def begin(pools: Mapping[str, PlantPool], plant: PlantSpec, policy: Policy, wanted: int) -> None:
