@@ -26,9 +26,10 @@ from loadstar import tls
 from loadstar.clock import Clock
 
 FLAG = "grpc-port"
-STREAMS_TO_SHARE = 32
+STREAMS_TO_SHARE = 100
 """What a proxy should have on one connection where there are several workers: beyond that it opens
-another, which goes to the worker that has fewest."""
+another, which goes to the worker that has fewest. No fewer than HTTP/2 recommends (RFC 9113):
+a client that keeps more open at once than it may have on one connection waits for itself."""
 
 
 class Transport(Protocol):

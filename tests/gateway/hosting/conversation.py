@@ -79,7 +79,7 @@ async def hosting(
     clock = SystemClock()
     streams = Streams(clock)
     settings, _ = parse(
-        [f"--transport={kind}", "--bind-address=127.0.0.1", "--grpc-port=0", *flags]
+        [f"--transport={kind}", "--bind-address=127.0.0.1", "--grpc-port=0", "--workers=1", *flags]
     )
     made = transport(
         replace(settings, enable_cert_reload=reloads),

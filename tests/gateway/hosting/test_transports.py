@@ -164,7 +164,6 @@ async def test_bytes_that_are_no_message_end_their_stream_and_no_other(kind: str
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(90)
 async def test_a_burst_on_one_connection_is_taken_whole(kind: str) -> None:
     """More streams than either host's defaults took: 4,096 at once, 1,000 not yet looked at."""
 
