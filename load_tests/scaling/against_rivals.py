@@ -26,7 +26,7 @@ from load_tests.scaling.verdict import (
 )
 from load_tests.scaling.weeks import ALL
 
-RAMPS: Final = frozenset({"ramps", "daily-step"})
+RAMPS: Final = frozenset({"ramps"})
 FLASH: Final = "flash"
 DEAR: Final = ("hpa-kv", "hpa-queue-kv", "kpa", "wva")
 CHEAP: Final = ("wva-old", "wva-v1", "dynamo")
