@@ -77,9 +77,9 @@ class Flags:
         0,
         integer,
         SERVING,
-        "Processes that pick; 0 is one per core that the process may use (affinity and CPU quota; "
-        "with grpcio, one). Several share one collector of metrics and what they know of the "
-        "pool, and connections are spread over them.",
+        "Processes that pick; 0 is one per core that the process may use (affinity, CPU quota) "
+        "and has memory for; with grpcio, one. Several share one collector of metrics and what "
+        "they know of the pool, and connections are spread over them.",
         placeholder="int",
     )
     drain_timeout: float = flag(

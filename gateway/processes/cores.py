@@ -1,7 +1,7 @@
-"""How many cores this process may use: what the scheduler allows, and what its container pays for.
+"""How many processes may pick here: by cores that the container pays for, and by its memory.
 
-A container with a CPU limit still sees every core of its node; its quota says how much of them it
-gets. Read once, at start, by the supervisor.
+A container with limits still sees every core and all memory of its node; its cgroup says how much
+of them it gets. Read once, at start.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gateway.config.command_line import MAX_WORKERS
 from gateway.config.flags import Flags
 
 CGROUP = Path("/sys/fs/cgroup")
+WORKER_BYTES = 256 << 20
+"""Of one worker with its kernels and some prefix knowledge; 200 MB when it starts."""
+PARENTS_BYTES = 384 << 20
+"""Of supervisor and collector together."""
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
@@ -41,8 +46,29 @@ def quota_cores(cgroup: Path = CGROUP) -> float | None:
     return cores if cores > 0 else None  # v1 writes -1 for none
 
 
-def worker_count(flags: Flags) -> int:
-    """``--workers``, 0 being one per usable core; gRPC's library is hosted by one process."""
+def workers_in_memory(cgroup: Path = CGROUP) -> int | None:
+    """Workers that fit the memory limit of cgroup v2 or v1 beside their two parents; at least 1.
+
+    None without a limit. v1 writes a number beyond any machine's memory for none.
+    """
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limit = int((cgroup / name).read_text())
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+        return max(1, (limit - PARENTS_BYTES) // WORKER_BYTES)
+    return None
+
+
+def worker_count(flags: Flags, cgroup: Path = CGROUP) -> int:
+    """``--workers``; 0 is one per usable core, if they fit the memory.
+
+    gRPC's library is hosted by one process.
+    """
     if flags.workers:
         return flags.workers
-    return usable_cores() if flags.transport == "wire" else 1
+    if flags.transport != "wire":
+        return 1
+    fitting = workers_in_memory(cgroup)
+    most = MAX_WORKERS if fitting is None else min(fitting, MAX_WORKERS)
+    return min(usable_cores(cgroup), most)

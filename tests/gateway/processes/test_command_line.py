@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.command_line import parse
-from gateway.processes.cores import quota_cores, usable_cores, worker_count
+from gateway.config.command_line import MAX_WORKERS, parse
+from gateway.processes.cores import (
+    quota_cores,
+    usable_cores,
+    worker_count,
+    workers_in_memory,
+)
 from loadstar.config.errors import ConfigError
 
 
 def test_one_worker_per_usable_core_is_the_default() -> None:
-    assert worker_count(parse([])[0]) == usable_cores()
-    assert worker_count(parse(["--workers=0"])[0]) == usable_cores()
+    cores = min(usable_cores(), workers_in_memory() or MAX_WORKERS, MAX_WORKERS)
+    assert worker_count(parse([])[0]) == cores
+    assert worker_count(parse(["--workers=0"])[0]) == cores
     assert worker_count(parse(["--workers=3"])[0]) == 3
 
 
@@ -53,6 +59,30 @@ def test_a_containers_quota_counts(
 def test_half_a_core_is_still_one_process(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("50000 100000")
     assert usable_cores(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "workers"),
+    [
+        pytest.param({}, None, id="no limit that we know"),
+        pytest.param({"memory.max": "max\n"}, None, id="v2, no limit"),
+        pytest.param({"memory.max": f"{2 << 30}\n"}, 6, id="v2, two gigabytes"),
+        pytest.param({"memory.max": f"{256 << 20}\n"}, 1, id="v2, too little for any"),
+        pytest.param({"memory/memory.limit_in_bytes": f"{1 << 30}\n"}, 2, id="v1, one gigabyte"),
+    ],
+)
+def test_a_containers_memory_counts(
+    tmp_path: Path, files: dict[str, str], workers: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert workers_in_memory(tmp_path) == workers
+
+
+def test_many_cores_with_little_memory_are_one_process(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(str(512 << 20))
+    assert worker_count(parse([])[0], tmp_path) == 1
 
 
 def test_no_quota_leaves_every_core_that_the_affinity_allows(tmp_path: Path) -> None:
