@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.scenario import PORT_SCENARIOS, PRIMARY, RULES_HOSTNAME, SECONDARY, SPLIT_HOSTNAME
 from tests.e2e.site import Site
-from tests.e2e.traffic import Client, servers, statuses
+from tests.e2e.traffic import Client, servers, statuses, until_followed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -40,7 +40,9 @@ def test_a_route_may_name_a_port_of_the_pool_or_another_or_none(
     assert (answer.status, answer.served_by, answer.told) == (200, A_B, A_B)
 
 
-def test_a_weighted_route_is_split_over_two_pools(gateway_site: Site) -> None:
+def test_a_weighted_route_is_split_over_two_pools(
+    gateway_site: Site, primary: Client, secondary: Client
+) -> None:
     """70 to 30, of 400: within five standard deviations, or once in two million runs.
 
     This Istio asks only the picker of a rule's last pool, whichever pool its weights choose; Envoy
@@ -48,6 +50,9 @@ def test_a_weighted_route_is_split_over_two_pools(gateway_site: Site) -> None:
     followed in the last pool.
     """
     both = [*PRIMARY.endpoints, B_B]
+    # Tests before this one take pickers away, and the second pool is open while its own is.
+    until_followed(primary, PRIMARY.endpoints[0])
+    until_followed(secondary, B_B)
     with closing(Client(SPLIT_HOSTNAME)) as split:
         answers = split.ask_many(400, both)
     assert statuses(answers) == {200: 400}
