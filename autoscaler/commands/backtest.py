@@ -16,7 +16,7 @@ import orjson
 from autoscaler.capacity.profiles import profile_of
 from autoscaler.capacity.work import WorkModel
 from autoscaler.commands.backtest_page import NoPlots, page, table
-from autoscaler.commands.files import Unusable, demand_of, plant_of, policy_of
+from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.simulate.backtest import Result, Split, backtest
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS
@@ -43,14 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             input_tokens=arguments.input_tokens,
             output_tokens=arguments.output_tokens,
         )
-        names = [model.name for model in policy.models]
-        if arguments.model and arguments.model not in names:
-            hint = did_you_mean(arguments.model, names)
-            raise Unusable(f"{arguments.policy}: no model {arguments.model!r}{hint}")
+        model = model_of(arguments.policy, policy, arguments.model)
     except Unusable as error:
         sys.stderr.write(f"{error}\n")
         return USAGE_ERROR
-    model = policy.model(arguments.model) if arguments.model else policy.models[0]
     if arguments.peak_replicas is not None:
         demand = demand.scaled(arguments.peak_replicas / peak_replicas(demand, model))
     scenario = Scenario(
@@ -58,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         policy=policy,
         demand=demand,
         seed=arguments.seed,
-        model=arguments.model,
+        model=model.name,
         first_t_s=first_t_s,
     )
     split = Split.of(demand.seconds, arguments.train_days)

@@ -14,12 +14,12 @@ from typing import TextIO
 import numpy as np
 
 from autoscaler.capacity.profiles import unknown_profiles
-from autoscaler.policy.model import Policy, load_policy
+from autoscaler.policy.model import ModelPolicy, Policy, load_policy
 from autoscaler.simulate.demand import BadDemand, DemandSeries
 from autoscaler.simulate.plant_file import PlantSpec, load_plant, matched
 from autoscaler.simulate.traces import read_any
 from loadstar.config.document import read
-from loadstar.config.errors import ConfigError
+from loadstar.config.errors import ConfigError, did_you_mean
 
 CONFIG_KEY = "autoscaler.yaml"
 
@@ -60,6 +60,17 @@ def policy_of(path: Path, *, active: bool = False) -> Policy:
     if unknown:
         raise Unusable(f"{path}: {unknown[0]}")
     return policy
+
+
+def model_of(path: Path, policy: Policy, name: str) -> ModelPolicy:
+    """The model called ``name`` of the policy at ``path``; the first where no name is given."""
+    if not name:
+        return policy.models[0]
+    try:
+        return policy.model(name)
+    except KeyError:
+        hint = did_you_mean(name, [model.name for model in policy.models])
+        raise Unusable(f"{path}: no model {name!r}{hint}") from None
 
 
 def plant_of(path: Path, policy: Policy) -> PlantSpec:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from autoscaler.commands.files import Unusable, demand_of, plant_of, policy_of
+from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
 from autoscaler.policy.model import Mode
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS, OURS
 from autoscaler.simulate.record import Outcome, encoded, outcome
@@ -39,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         history = None
         if arguments.history is not None:
             history, _ = demand_of(arguments.history, arguments.seed)
-        names = [model.name for model in policy.models]
-        if arguments.model and arguments.model not in names:
-            hint = did_you_mean(arguments.model, names)
-            raise Unusable(f"{arguments.policy}: no model {arguments.model!r}{hint}")
+        model = model_of(arguments.policy, policy, arguments.model)
     except Unusable as error:
         sys.stderr.write(f"{error}\n")
         return USAGE_ERROR
@@ -51,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         policy=policy,
         demand=demand,
         seed=arguments.seed,
-        model=arguments.model,
+        model=model.name,
         first_t_s=first_t_s,
         history=history,
     )
