@@ -13,11 +13,8 @@ from google.protobuf import struct_pb2
 from gateway.extproc.messages import BodyMode
 from load_tests.envoy import envoy_path
 from load_tests.envoy_config import (
-    STREAMING_BUFFER_BYTES,
-    WHOLE_BODY_BUFFER_BYTES,
     Address,
     Balancing,
-    Document,
     EnvoyPlan,
     PickerPlan,
     bootstrap,
@@ -25,6 +22,8 @@ from load_tests.envoy_config import (
     standalone,
     subset_value,
 )
+from load_tests.envoy_config.plan import STREAMING_BUFFER_BYTES, WHOLE_BODY_BUFFER_BYTES
+from load_tests.envoy_config.words import Document
 
 LISTEN, ADMIN = Address("127.0.0.1", 8081), Address("127.0.0.1", 19000)
 PICKER = Address("127.0.0.1", 9002)
