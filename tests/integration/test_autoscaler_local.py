@@ -21,7 +21,7 @@ from load_tests.process import child
 from loadstar.clock import SystemClock
 from tests.integration.autoscaler_process import ROOT, Demand
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
 POLICY = """\
 mode: active
@@ -89,8 +89,9 @@ async def test_processes_come_with_demand_and_go_with_it(tmp_path: Path) -> None
             port = next(iter(server._running.values()))[2]
             assert await _answers(f"http://127.0.0.1:{port}/health")
             await asyncio.to_thread(demand.say, 1.0)
-            # How far down is the planner's to say, who is in no hurry; nodes must follow.
-            await until(lambda: len(state.nodes) < 4, 60, "an empty node to go", demand)
+            # How far down is the planner's to say, who may remember the minute that was; nodes
+            # must follow.
+            await until(lambda: len(state.nodes) < 4, 170, "an empty node to go", demand)
             assert ready() <= len(state.nodes)
     entries = await asyncio.to_thread(lambda: list(read(ledger)))
     assert {each.method for each in entries if isinstance(each, Wrote)} >= {"setSize", "scale"}
