@@ -1,8 +1,10 @@
 """CPU per request, added latency and requests per second and core of endpoint pickers.
 
-``python -m load_tests.overhead`` compares our gateway's two transports. With pickers given as
-``name=host:port,pid[,tls]`` it compares those instead; they must send to the backends, which
-listen on ``--endpoints`` consecutive ports from ``--first-port``.
+``python -m load_tests.overhead`` compares our gateway's two transports. ``wire-headers`` and
+``wire-adaptive`` among ``--transports`` are the same under ``responseProcessing: headers`` and
+``adaptive``, behind an Envoy that sends responses STREAMED, for in FULL_DUPLEX_STREAMED no stream
+is let go. With pickers given as ``name=host:port,pid[,tls]`` it compares those instead; they must
+send to the backends, which listen on ``--endpoints`` consecutive ports from ``--first-port``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 import uvloop
 
 from load_tests.overhead.backend import GAP_SECONDS
-from load_tests.overhead.pickers import TRANSPORTS, BadPicker, Picker, ours, parse
+from load_tests.overhead.pickers import OURS, TRANSPORTS, BadPicker, Picker, ours, parse
 from load_tests.overhead.report import Figure, figures, render
 from load_tests.overhead.rounds import Plan, backends, cases, run
 from load_tests.overhead.workloads import WORKLOADS
@@ -60,7 +62,7 @@ def _workloads(text: str) -> list[str]:
 
 
 def _transports(text: str) -> list[str]:
-    return _names(TRANSPORTS, text)
+    return _names(list(OURS), text)
 
 
 def _numbers(text: str) -> list[int]:
@@ -86,7 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--connections", type=_numbers, metavar="N,...", help="else what becomes each workload")
     add("--seconds", type=float, default=2.0, help="of one burst")
     add("--rounds", type=int, default=3)
-    add("--transports", type=_transports, default=list(TRANSPORTS), help="of our own gateway")
+    add(
+        "--transports",
+        type=_transports,
+        default=list(TRANSPORTS),
+        metavar="NAME,...",
+        help=f"of our own gateway: {', '.join(OURS)}",
+    )
     add("--flag", action="append", default=[], help="one more flag for our own gateways")
     add("--baseline", help="whose CPU is 1.00x; the last picker's if not said")
     add("--endpoints", type=int, default=8)

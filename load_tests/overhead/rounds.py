@@ -132,7 +132,7 @@ def _envoy_plan(picker: Picker | None, endpoints: Sequence[Address]) -> EnvoyPla
     listen, admin = (Address(HOST, port) for port in free_ports(2))
     if picker is None:
         return EnvoyPlan(listen, admin, Balancing.ROUND_ROBIN, tuple(endpoints))
-    asked = PickerPlan(picker.address, tls=picker.tls)
+    asked = PickerPlan(picker.address, tls=picker.tls, response_body=picker.response_body)
     return EnvoyPlan(listen, admin, Balancing.ORIGINAL_DST, tuple(endpoints), asked)
 
 

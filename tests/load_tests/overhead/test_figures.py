@@ -7,9 +7,10 @@ import math
 
 import pytest
 
+from gateway.extproc.messages import BodyMode
 from load_tests.envoy_config import Address
 from load_tests.overhead.client import Burst
-from load_tests.overhead.pickers import BadPicker, Picker, parse
+from load_tests.overhead.pickers import OURS, BadPicker, Picker, parse
 from load_tests.overhead.report import figures, render
 from load_tests.overhead.rounds import NONE, Round, cases
 from load_tests.overhead.workloads import NUMBER_BYTES, WORKLOADS, Workload, request_parts
@@ -54,6 +55,15 @@ def test_a_picker_is_one_word() -> None:
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(BadPicker, match="name=host:port,pid"):
         parse(text)
+
+
+def test_a_gateway_that_lets_go_is_asked_in_a_mode_in_which_it_may() -> None:
+    assert OURS["wire"].plan.config == {}
+    assert OURS["wire"].response_body is BodyMode.FULL_DUPLEX_STREAMED
+    for name, mode in (("wire-headers", "headers"), ("wire-adaptive", "adaptive")):
+        assert OURS[name].plan.config == {"responseProcessing": {"mode": mode}}
+        assert OURS[name].plan.flags == ("--transport=wire",)
+        assert OURS[name].response_body is BodyMode.STREAMED
 
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS.keys())
