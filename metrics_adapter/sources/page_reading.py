@@ -211,10 +211,7 @@ def _family(
         if found.unreadable:
             return []
         if found.samples:
-            accepted = found.samples
-            if selector.matchers:
-                accepted = [sample for sample in accepted if selector.accepts(sample.labels)]
-            return [(selector, sample) for sample in accepted]
+            return [(selector, sample) for sample in selector.choose(found.samples)]
     return []
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from gateway.config.data_sources import EngineConfig
 from gateway.datalayer.extract.load import EndpointLoad
-from gateway.datalayer.extract.selector import Selector, parse
 from gateway.datalayer.extract.series import (
     cache_sizes,
     first_positive,
@@ -17,6 +16,7 @@ from gateway.datalayer.extract.series import (
 )
 from loadstar.config.document import join
 from loadstar.config.errors import Problems
+from loadstar.signals.series_selector import SeriesSelector, parse
 
 DEFAULT_BLOCK_TOKENS_LABEL = "block_size"
 DEFAULT_BLOCKS_LABEL = "num_gpu_blocks"
@@ -26,17 +26,17 @@ DEFAULT_BLOCKS_LABEL = "num_gpu_blocks"
 class Described:
     """One engine's metrics by selector; None is a signal that the engine does not report."""
 
-    waiting: Selector | None
-    running: Selector | None
-    kv_used: Selector | None
-    lora: Selector | None
-    cache: Selector | None
+    waiting: SeriesSelector | None
+    running: SeriesSelector | None
+    kv_used: SeriesSelector | None
+    lora: SeriesSelector | None
+    cache: SeriesSelector | None
     """An info gauge that carries both sizes as labels."""
     block_tokens_label: str
     blocks_label: str
-    block_tokens: Selector | None
+    block_tokens: SeriesSelector | None
     """A gauge of its own, where there is no info gauge; it goes before the label."""
-    blocks: Selector | None
+    blocks: SeriesSelector | None
 
     def extract(self, page: bytes) -> EndpointLoad:
         """As the built-in engines: counts add up over series, shares are averaged."""
@@ -45,39 +45,41 @@ class Described:
         if self.cache is not None:
             kv_blocks, block_tokens = cache_sizes(
                 page,
-                self.cache.name,
+                self.cache.family,
                 self.block_tokens_label,
                 self.blocks_label,
                 self.cache.choose,
             )
         if self.blocks is not None:
-            kv_blocks = positive(page, self.blocks.name, self.blocks.choose)
+            kv_blocks = positive(page, self.blocks.family, self.blocks.choose)
         if self.block_tokens is not None:
-            block_tokens = first_positive(page, self.block_tokens.name, self.block_tokens.choose)
+            block_tokens = first_positive(page, self.block_tokens.family, self.block_tokens.choose)
         return EndpointLoad(
             waiting=_total(page, self.waiting),
             running=_total(page, self.running),
             kv_used=None
             if self.kv_used is None
-            else share(page, self.kv_used.name, choose=self.kv_used.choose),
+            else share(page, self.kv_used.family, choose=self.kv_used.choose),
             kv_blocks=kv_blocks,
             block_tokens=block_tokens,
-            lora=None if self.lora is None else newest_lora(page, self.lora.name, self.lora.choose),
+            lora=None
+            if self.lora is None
+            else newest_lora(page, self.lora.family, self.lora.choose),
         )
 
 
-def _total(page: bytes, selector: Selector | None) -> float | None:
-    return None if selector is None else total(page, selector.name, choose=selector.choose)
+def _total(page: bytes, selector: SeriesSelector | None) -> float | None:
+    return None if selector is None else total(page, selector.family, choose=selector.choose)
 
 
 def described(config: EngineConfig, path: str, problems: Problems) -> Described:
     """``config`` with its selectors parsed; what is wrong with them goes into ``problems``."""
 
-    def selector(text: str, key: str) -> Selector | None:
+    def selector(text: str, key: str) -> SeriesSelector | None:
         if not text.strip():
             return None
         try:
-            return parse(text)
+            return parse(text, bare=True)
         except ValueError as error:
             problems.add(join(path, key), str(error))
             return None
