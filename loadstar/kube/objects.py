@@ -90,6 +90,8 @@ class InferencePool:
     target_ports: tuple[int, ...]
     app_protocol: str = "http"
     terminating: bool = False
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_TEXTS)
+    """Its own, by which objectives may mean it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def inference_pool(document: Mapping[str, Any]) -> InferencePool:
         target_ports=tuple(dict.fromkeys(ports)),
         app_protocol=str(spec.get("appProtocol") or "http"),
         terminating=about.terminating,
+        labels=about.labels,
     )
 
 

@@ -73,7 +73,10 @@ ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
 INFERENCE_POOLS = Resource(POOL_GROUP, "v1", "inferencepools", "InferencePool")
-INFERENCE_OBJECTIVES = Resource(LLMD_GROUP, "v1alpha2", "inferenceobjectives", "InferenceObjective")
+INFERENCE_OBJECTIVES = Resource(LLMD_GROUP, "v1", "inferenceobjectives", "InferenceObjective")
+INFERENCE_OBJECTIVES_BEFORE_V1 = Resource(
+    LLMD_GROUP, "v1alpha2", "inferenceobjectives", "InferenceObjective"
+)
 INFERENCE_OBJECTIVES_ALPHA = Resource(
     ALPHA_GROUP, "v1alpha2", "inferenceobjectives", "InferenceObjective"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import yaml
 
 from gateway.config.command_line import parse
 from gateway.datalayer.kubernetes.discovery import KubernetesDiscovery
@@ -42,6 +44,7 @@ LEAST_RIGHTS = [
         "verbs": ["list", "watch"],
     },
 ]
+TEXTS = {name: {"type": "string"} for name in ("group", "kind", "name")}
 T = TypeVar("T")
 
 
@@ -277,6 +280,73 @@ async def test_the_least_rights_are_enough(plane: ControlPlane, kube_namespace: 
             },
         )
         await lab.until(lambda: lab.store.objectives == {"batch": -10})
+
+
+def with_v1_objectives() -> Object:
+    """The CRD as it is where v1 is served beside v1alpha2, and nothing converts between them."""
+    made: Object = yaml.safe_load((CRDS / "llm-d.ai_inferenceobjectives.yaml").read_text())
+    (older,) = made["spec"]["versions"]
+    newer = copy.deepcopy(older)
+    newer.update(name="v1", storage=False, additionalPrinterColumns=[])
+    newer["schema"]["openAPIV3Schema"]["properties"]["spec"] = {
+        "type": "object",
+        "properties": {
+            "priority": {"type": "integer"},
+            "poolRefs": {"type": "array", "items": {"type": "object", "properties": TEXTS}},
+            "poolSelector": {
+                "type": "object",
+                "properties": {
+                    "matchLabels": {"type": "object", "additionalProperties": {"type": "string"}}
+                },
+            },
+        },
+    }
+    # Else what one version writes is lost before it is stored.
+    for version in (older, newer):
+        spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        spec["x-kubernetes-preserve-unknown-fields"] = True
+        spec.pop("required", None)
+    made["spec"]["versions"] = [newer, older]
+    return made
+
+
+async def test_objectives_of_v1_name_pools_or_their_labels(
+    plane: ControlPlane, kube_namespace: str
+) -> None:
+    objects = plane.objects
+    await asyncio.to_thread(lambda: objects.apply(with_v1_objectives()))
+    try:
+        async with following(plane, kube_namespace) as lab:
+            await lab.add(1)
+            await lab.until_pods(1)
+
+            async def tell(name: str, version: str, **spec: Any) -> None:
+                document = {
+                    "apiVersion": f"llm-d.ai/{version}",
+                    "kind": "InferenceObjective",
+                    "metadata": {"name": name, "namespace": kube_namespace},
+                    "spec": spec,
+                }
+                await lab.do(objects.apply, document)
+
+            await tell("older", "v1alpha2", poolRef={"name": "llama"}, priority=1)
+            await tell("listed", "v1", poolRefs=[{"name": "a"}, {"name": "llama"}], priority=2)
+            await tell("labelled", "v1", poolSelector={"matchLabels": {"tier": "g"}}, priority=3)
+            await lab.until(lambda: lab.store.objectives == {"older": 1, "listed": 2})
+            found = await lab.do(
+                objects.get,
+                "inference.networking.k8s.io/v1",
+                "InferencePool",
+                "llama",
+                kube_namespace,
+            )
+            assert found is not None
+            await lab.do(objects.patch, found, {"metadata": {"labels": {"tier": "g"}}})
+            await lab.until(
+                lambda: lab.store.objectives == {"older": 1, "listed": 2, "labelled": 3}
+            )
+    finally:
+        await asyncio.to_thread(objects.apply, CRDS)
 
 
 async def test_rewrites_go_by_age(plane: ControlPlane, kube_namespace: str) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.datalayer.discovered import Discovered
@@ -29,11 +29,12 @@ from gateway.datalayer.store import Datastore
 from loadstar.clock import Clock
 from loadstar.kube import selectors
 from loadstar.kube.client import Document, Follows
-from loadstar.kube.objects import InferencePool, Pod, inference_pool, pod
+from loadstar.kube.objects import NO_TEXTS, InferencePool, Pod, inference_pool, pod
 from loadstar.kube.reflector import Reflector
 from loadstar.kube.resources import (
     INFERENCE_OBJECTIVES,
     INFERENCE_OBJECTIVES_ALPHA,
+    INFERENCE_OBJECTIVES_BEFORE_V1,
     MODEL_REWRITES,
     MODEL_REWRITES_ALPHA,
     PODS,
@@ -54,6 +55,7 @@ class Members:
 
     selector: str
     target_ports: tuple[int, ...]
+    pool_labels: Mapping[str, str] = field(default_factory=lambda: NO_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,14 @@ class Following:
         if isinstance(wanted.pool, ByName):
             name = f"metadata.name={wanted.pool.name}"
             self._pool = self._reflector(wanted.pool.resource, inference_pool, fields=name)
-        # The newer group's first.
+        # The newer group's first, and of that the newer version.
         self._objectives: tuple[Reflector[Objective], ...] = tuple(
             self._reflector(resource, objective, optional=True)
-            for resource in (INFERENCE_OBJECTIVES, INFERENCE_OBJECTIVES_ALPHA)
+            for resource in (
+                INFERENCE_OBJECTIVES,
+                INFERENCE_OBJECTIVES_BEFORE_V1,
+                INFERENCE_OBJECTIVES_ALPHA,
+            )
         )
         self._rewrites: tuple[Reflector[Rewrite], ...] = tuple(
             self._reflector(resource, rewrite, optional=True)
@@ -98,11 +104,16 @@ class Following:
         self._doubled: tuple[str, ...] = ()
 
     def watches(self) -> Iterator[WatchState]:
-        """Every collection, and whether it is up to date."""
+        """Every collection, and whether it is up to date; of several versions, the worst off."""
         followed = [self._pool, self._pods, *self._objectives, *self._rewrites]
+        found: dict[str, WatchState] = {}
         for each in followed:
             if each is not None:
-                yield WatchState(str(each.resource), each.connected, each.heard_at)
+                name = str(each.resource)
+                other = found.get(name, WatchState(name, True, float("inf")))
+                connected = each.connected and other.connected
+                found[name] = WatchState(name, connected, min(each.heard_at, other.heard_at))
+        yield from found.values()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -140,11 +151,11 @@ class Following:
                     "pods that claim the address of a newer one are left out: %s",
                     ", ".join(assembled.doubled[:20]),
                 )
-        name = PoolName(self._wanted.name, self._wanted.group)
+        name = PoolName(self._wanted.name, self._wanted.group, members.pool_labels)
         return Discovered(
             endpoints=assembled.endpoints,
-            objectives=priorities(_served(self._objectives).objects.values(), name),
-            rewrites=precedence(_served(self._rewrites).objects.values(), name),
+            objectives=priorities(_served(self._objectives), name),
+            rewrites=precedence(_served(self._rewrites), name),
         )
 
     def _members(self) -> Members | str | None:
@@ -159,7 +170,8 @@ class Following:
             return f"{self._wanted} does not exist"
         if pool.terminating:
             return f"{self._wanted} is being deleted"
-        return Members(str(selectors.from_labels(pool.selector)), pool.target_ports)
+        selector = str(selectors.from_labels(pool.selector))
+        return Members(selector, pool.target_ports, pool.labels)
 
     def _pods_with(self, selector: str, tasks: asyncio.TaskGroup) -> Reflector[Pod]:
         """The pods of ``selector``, listed anew if it is another than before."""
@@ -221,7 +233,9 @@ def _pod(document: Document) -> Pod:
     return pod(document, annotations=ANNOTATIONS)
 
 
-def _served(kinds: tuple[Reflector[T], ...]) -> Reflector[T]:
-    """The newer group's where the server has it, else the older's."""
-    newer, older = kinds
-    return newer if newer.installed else older
+def _served(kinds: tuple[Reflector[T], ...]) -> Iterator[T]:
+    """The objects of the newer group where the server has it, else of the older, which is last."""
+    *newer, older = kinds
+    installed = [kind for kind in newer if kind.installed]
+    for kind in installed or [older]:
+        yield from kind.objects.values()

@@ -1,19 +1,24 @@
 """InferenceObjective and InferenceModelRewrite documents -> values, and which of them count. Pure.
 
 Both kinds exist in two groups. Where llm-d.ai's is installed it is the only one asked; the older
-inference.networking.x-k8s.io is for clusters that have no other.
+inference.networking.x-k8s.io is for clusters that have no other. Objectives of llm-d.ai have two
+versions: v1 names several pools, or their labels, where v1alpha2 names one. A server may show one
+object in both, in which one of the two has lost its pools; so an object means what v1 says of this
+pool, and else what v1alpha2 says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from gateway.request.model_rules import ModelRewrite, Rule, Target
-from loadstar.kube.objects import items, mapping, meta, text, whole
+from loadstar.kube import selectors
+from loadstar.kube.objects import NO_TEXTS, items, mapping, meta, text, whole
 from loadstar.kube.resources import LLMD_GROUP
+from loadstar.kube.selectors import Selector
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -25,6 +30,8 @@ class PoolName:
     name: str
     """Empty is any pool of the namespace."""
     group: str
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_TEXTS)
+    """The pool's own; of an object's reference none."""
 
     def meant_by(self, ref: PoolName) -> bool:
         """Whether ``ref``, as an object's poolRef says it, is this pool.
@@ -44,8 +51,16 @@ class Objective:
     """How urgent the requests are that name it."""
 
     name: str
-    pool: PoolName
+    pools: tuple[PoolName, ...]
     priority: int
+    selector: Selector | None = None
+    """Of pools by their labels; None selects none."""
+
+    def means(self, pool: PoolName) -> bool:
+        """Whether it is for ``pool``."""
+        if any(pool.meant_by(ref) for ref in self.pools):
+            return True
+        return self.selector is not None and (not pool.name or self.selector.matches(pool.labels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +74,16 @@ class Rewrite:
 
 
 def objective(document: Mapping[str, Any]) -> Objective:
-    """Of either group. Raises ValueError."""
+    """Of either group and any version. Raises ValueError."""
     spec = mapping(document.get("spec"), "spec")
     name = meta(document, annotations=NOTHING).name
-    return Objective(name, _pool(spec), whole(spec, "priority"))
+    refs = items(spec.get("poolRefs"), "spec.poolRefs")
+    if spec.get("poolRef") is not None:
+        refs.append(mapping(spec["poolRef"], "spec.poolRef"))
+    selector = None
+    if spec.get("poolSelector"):  # an empty one would be every pool: it is nobody's intention
+        selector = selectors.from_object(mapping(spec["poolSelector"], "spec.poolSelector"))
+    return Objective(name, tuple(_named(ref) for ref in refs), whole(spec, "priority"), selector)
 
 
 def rewrite(document: Mapping[str, Any]) -> Rewrite:
@@ -74,8 +95,12 @@ def rewrite(document: Mapping[str, Any]) -> Rewrite:
 
 
 def priorities(objectives: Iterable[Objective], pool: PoolName) -> Mapping[str, int]:
-    """Objective name -> priority, of those that are ``pool``'s."""
-    return MappingProxyType({o.name: o.priority for o in objectives if pool.meant_by(o.pool)})
+    """Objective name -> priority, of those that are ``pool``'s; of one name the first counts."""
+    found: dict[str, int] = {}
+    for each in objectives:
+        if each.means(pool):
+            found.setdefault(each.name, each.priority)
+    return MappingProxyType(found)
 
 
 def precedence(rewrites: Iterable[Rewrite], pool: PoolName) -> tuple[ModelRewrite, ...]:
@@ -86,7 +111,10 @@ def precedence(rewrites: Iterable[Rewrite], pool: PoolName) -> tuple[ModelRewrit
 
 
 def _pool(spec: Mapping[str, Any]) -> PoolName:
-    ref = mapping(spec.get("poolRef"), "spec.poolRef")
+    return _named(mapping(spec.get("poolRef"), "spec.poolRef"))
+
+
+def _named(ref: Mapping[str, Any]) -> PoolName:
     return PoolName(text(ref, "name"), str(ref.get("group") or ""))
 
 

@@ -23,6 +23,7 @@ from loadstar.kube.credentials import Credentials
 from loadstar.kube.resources import (
     INFERENCE_OBJECTIVES,
     INFERENCE_OBJECTIVES_ALPHA,
+    INFERENCE_OBJECTIVES_BEFORE_V1,
     INFERENCE_POOLS,
     INFERENCE_POOLS_ALPHA,
     MODEL_REWRITES_ALPHA,
@@ -65,12 +66,17 @@ def cluster(*pods: str) -> FakeApi:
     return api
 
 
+def spec_of(document: dict[str, Any]) -> dict[str, Any]:
+    return {"spec": document["spec"]}
+
+
 @dataclass
 class Follows:
     """A store, and the server that it follows."""
 
     api: FakeApi
     store: Datastore
+    discovery: KubernetesDiscovery
     epochs: int = 0
 
     @property
@@ -96,12 +102,6 @@ async def following(
     api: FakeApi, tmp_path: Path, *argv: str, environment: dict[str, str] | None = None
 ) -> AsyncIterator[Follows]:
     store = Datastore()
-    follows = Follows(api, store)
-
-    def counted() -> None:
-        follows.epochs += 1
-
-    store.on_applied(counted)
     flags, _notes = parse(argv or BY_NAME)
     async with serving(api) as url:
         config = await asyncio.to_thread(kubeconfig, tmp_path / "config", url)
@@ -111,6 +111,12 @@ async def following(
             clock=SystemClock(),
             rng=random.Random(1),
         )
+        follows = Follows(api, store, discovery)
+
+        def counted() -> None:
+            follows.epochs += 1
+
+        store.on_applied(counted)
         await discovery.load(store)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(discovery.run(store))
@@ -219,9 +225,44 @@ async def test_where_the_newer_group_is_installed_the_older_is_not_asked(tmp_pat
     api = cluster("a")
     ref = {"name": "llama", "group": "inference.networking.k8s.io"}
     api.put(INFERENCE_OBJECTIVES_ALPHA, "old", "lab", spec={"poolRef": ref, "priority": 1})
-    api.put(INFERENCE_OBJECTIVES, "new", "lab", spec={"poolRef": ref, "priority": 2})
+    api.put(INFERENCE_OBJECTIVES_BEFORE_V1, "new", "lab", spec={"poolRef": ref, "priority": 2})
     async with following(api, tmp_path) as follows:
         await follows.until(lambda: follows.store.objectives == {"new": 2})
+
+
+async def test_objectives_of_v1_count_beside_those_of_the_version_before(tmp_path: Path) -> None:
+    api = cluster("a")
+    ref = {"name": "llama", "group": "inference.networking.k8s.io"}
+    api.put(INFERENCE_OBJECTIVES_ALPHA, "old", "lab", spec={"poolRef": ref, "priority": 1})
+    api.put(INFERENCE_OBJECTIVES_BEFORE_V1, "new", "lab", spec={"poolRef": ref, "priority": 2})
+    # One object, as a server that converts nothing shows it in both versions.
+    api.put(INFERENCE_OBJECTIVES_BEFORE_V1, "both", "lab", spec={"poolRef": ref, "priority": 3})
+    api.put(INFERENCE_OBJECTIVES, "both", "lab", spec={"priority": 3})
+    gold = {"poolSelector": {"matchLabels": {"tier": "gold"}}, "priority": 4}
+    api.put(INFERENCE_OBJECTIVES, "gold", "lab", spec=gold)
+    async with following(api, tmp_path) as follows:
+        await follows.until(lambda: follows.store.objectives == {"new": 2, "both": 3})
+        pool = api.objects[INFERENCE_POOLS.path(), "lab", "llama"]
+        api.put(
+            INFERENCE_POOLS, "llama", "lab", metadata={"labels": {"tier": "gold"}}, **spec_of(pool)
+        )
+        await follows.until(lambda: follows.store.objectives.get("gold") == 4)
+        assert follows.members == ["a-rank-0@10.0.0.97:8000"]
+
+
+async def test_each_collection_is_told_of_once_whatever_its_versions(tmp_path: Path) -> None:
+    """Two lines of one name would make a Prometheus refuse the whole page."""
+    async with following(cluster("a"), tmp_path) as follows:
+        await follows.until_names("a")
+        await follows.until(lambda: all(w.connected for w in follows.discovery.watches()))
+        assert sorted(w.resource for w in follows.discovery.watches()) == [
+            "inferencemodelrewrites.inference.networking.x-k8s.io",
+            "inferencemodelrewrites.llm-d.ai",
+            "inferenceobjectives.inference.networking.x-k8s.io",
+            "inferenceobjectives.llm-d.ai",
+            "inferencepools.inference.networking.k8s.io",
+            "pods",
+        ]
 
 
 async def test_a_selector_on_the_command_line_needs_no_pool(tmp_path: Path) -> None:

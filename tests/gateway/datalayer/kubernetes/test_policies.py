@@ -56,6 +56,48 @@ def test_which_pool_an_object_means(ref: dict[str, str], meant: bool) -> None:
     assert bool(found) is meant
 
 
+V1_SPECS = [
+    ({"poolRefs": [{"name": "mistral"}, {"name": "llama", "group": POOL_GROUP}]}, True),
+    ({"poolRefs": [{"name": "llama", "kind": "InferencePool"}]}, True),
+    ({"poolRefs": [{"name": "mistral"}]}, False),
+    ({"poolSelector": {"matchLabels": {"tier": "gold"}}}, True),
+    (
+        {
+            "poolSelector": {
+                "matchExpressions": [{"key": "tier", "operator": "In", "values": ["gold", "tin"]}]
+            }
+        },
+        True,
+    ),
+    ({"poolSelector": {"matchLabels": {"tier": "tin"}}}, False),
+    ({"poolRefs": [{"name": "mistral"}], "poolSelector": {"matchLabels": {"tier": "gold"}}}, True),
+    ({"poolSelector": {}}, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("spec", "meant"), V1_SPECS)
+def test_the_pools_of_v1_are_a_list_or_a_selector_of_labels(
+    spec: dict[str, Any], meant: bool
+) -> None:
+    gold = PoolName("llama", POOL_GROUP, {"tier": "gold"})
+    told = objective({"metadata": {"name": "o"}, "spec": {"priority": 3, **spec}})
+    assert priorities([told], gold) == ({"o": 3} if meant else {})
+
+
+def test_a_selector_of_labels_means_no_pool_that_has_none() -> None:
+    spec = {"poolSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists"}]}}
+    told = objective({"metadata": {"name": "o"}, "spec": spec})
+    assert priorities([told], POOL) == {}
+
+
+def test_of_an_object_in_two_versions_the_first_that_means_the_pool_counts() -> None:
+    without_pools = objective({"metadata": {"name": "o"}, "spec": {"priority": 1}})
+    older = objective(document("o", priority=2))
+    assert priorities([without_pools, older], POOL) == {"o": 2}
+    assert priorities([objective(document("o", priority=3)), older], POOL) == {"o": 3}
+
+
 def test_pools_without_a_name_take_all_of_their_namespace() -> None:
     assert priorities([objective(document("o"))], PoolName("", POOL_GROUP)) == {"o": 0}
 
