@@ -2,7 +2,7 @@
 
 ``app=vllm, tier in (a, b), !canary, gen>2``. An empty selector matches everything; a requirement
 of difference (``!=``, ``notin``) also matches where the label is absent. Called by the gateway's
-discovery, the metrics adapter and the autoscaler.
+discovery and label filter, and by the metrics adapter.
 """
 
 from __future__ import annotations

@@ -76,11 +76,15 @@ def test_label_selector(name: str, selector: str, expected: list[int]) -> None:
 @pytest.mark.parametrize(
     ("selector", "problem"),
     [
-        ("{matchLabels: {'-a': b}}", '"-a" is not a label key'),
-        ("{matchLabels: {a: 'b c'}}", '"b c" is not a label value'),
-        ("{matchExpressions: [{key: a, operator: In}]}", "In needs values"),
-        ("{matchExpressions: [{key: a, operator: Exists, values: [b]}]}", "Exists takes no values"),
+        ("{matchLabels: {'-a': b}}", "'-a' is not a label key"),
+        ("{matchLabels: {a: 'b c'}}", "a: 'b c' is not a label value"),
+        ("{matchExpressions: [{key: a, operator: In}]}", "a: In needs at least one value"),
+        (
+            "{matchExpressions: [{key: a, operator: Exists, values: [b]}]}",
+            "a: Exists takes no values",
+        ),
         ("{matchExpressions: [{key: a, operator: in, values: [b]}]}", "did you mean In?"),
+        ("{matchExpressions: [{key: a, operator: Gt, values: ['5']}]}", "Gt cannot be said"),
     ],
 )
 def test_a_selector_that_is_none_is_refused(selector: str, problem: str) -> None:
