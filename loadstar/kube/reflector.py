@@ -44,7 +44,8 @@ ABSENT_SECONDS = 15.0
 """Between two looks for a kind that is optional and not there; and for so long a kind that was
 there must be missing, for a server that starts may not know it yet."""
 MAX_OBJECTS = 20_000
-"""Far beyond what one pool or namespace holds; what is more is refused, not half known."""
+"""Far beyond what one pool or namespace holds; what is more is refused, not half known. Who
+follows a whole cluster says another bound."""
 
 _PASSES = (Unreachable, TooManyRequests, ServerError)
 """After these a watch goes on from where it was."""
@@ -68,11 +69,13 @@ class Reflector(Generic[T]):
         labels: str = "",
         fields: str = "",
         optional: bool = False,
+        most: int = MAX_OBJECTS,
     ) -> None:
         """``view`` makes what is kept of an object, or raises ValueError: then it is left out.
 
         ``changed`` is called after ``objects`` differ, and when they are first known. An
-        ``optional`` kind that is not installed, or not allowed, is empty, quietly.
+        ``optional`` kind that is not installed, or not allowed, is empty, quietly. More than
+        ``most`` objects are an error, and the last known ones stay.
         """
         self._source = source
         self.resource = resource
@@ -85,6 +88,7 @@ class Reflector(Generic[T]):
         self._labels = labels
         self._fields = fields
         self._optional = optional
+        self._most = most
         self._objects: dict[Key, T] = {}
         self._version = ""
         self._missing_since: float | None = None
@@ -129,8 +133,8 @@ class Reflector(Generic[T]):
             for document in page.items:
                 self._keep(found, document)
             version = page.resource_version
-            if len(found) > MAX_OBJECTS:
-                raise ApiError(f"more than {MAX_OBJECTS} objects")
+            if len(found) > self._most:
+                raise ApiError(f"more than {self._most} objects")
         self.lists += 1
         self._version = version
         self._missing_since = None
@@ -180,8 +184,8 @@ class Reflector(Generic[T]):
         if kind == "DELETED":
             self._objects.pop(_key(document), None)
             changed = before is not None
-        elif before is None and len(self._objects) >= MAX_OBJECTS:
-            raise ApiError(f"more than {MAX_OBJECTS} objects")
+        elif before is None and len(self._objects) >= self._most:
+            raise ApiError(f"more than {self._most} objects")
         else:
             self._keep(self._objects, document)
             changed = self._objects.get(_key(document)) != before

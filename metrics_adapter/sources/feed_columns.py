@@ -15,15 +15,7 @@ import numpy as np
 from loadstar.kube.resources import INFERENCE_POOLS, PODS, Resource
 from loadstar.signals.growth import Growth, Span
 from loadstar.signals.merge import endpoints
-from loadstar.signals.model import (
-    COUNTERS,
-    FOLLOWED,
-    OWN,
-    SCRAPED,
-    Histogram,
-    PoolLoad,
-    Snapshot,
-)
+from loadstar.signals.model import COUNTERS, FOLLOWED, OWN, SCRAPED, PoolLoad, Snapshot
 from metrics_adapter.adapter_config import Kind
 from metrics_adapter.catalog import Metric, resource_of, with_model
 from metrics_adapter.query import Column, Row, column
@@ -162,11 +154,10 @@ def _rates(spans: Mapping[str, Span[Loads]], metric: Metric, at: float) -> Colum
         if span.seconds < LEAST_SPAN_SECONDS:
             continue
         for key, load in span.newest.values.items():
-            count = load.counters.get(name)
-            if count is None:
-                continue
             before = None if span.base is None else span.base.values.get(key)
-            grown = max(count - (0.0 if before is None else before.counters.get(name, 0.0)), 0.0)
+            grown = load.counted(name, before)
+            if grown is None:
+                continue
             if name in FOLLOWED and load.followed_share:
                 grown /= load.followed_share
             known = sums.setdefault(key, _Sum())
@@ -195,25 +186,19 @@ def _latencies(spans: Mapping[str, Span[Loads]], metric: Metric, at: float) -> C
             bounds = histogram.bounds
             before = None if span.base is None else span.base.values.get(key)
             base = None if before is None else before.histograms.get(name)
-            grown = _grown(histogram, base)
-            counts[key] = counts[key] + grown if key in counts else grown
+            grown = histogram.since(base)
+            if grown is None:
+                continue
+            added = np.array(grown.counts, np.float64)
+            counts[key] = counts[key] + added if key in counts else added
             seconds = max(seconds, span.seconds)
     if bounds is None:
         return None
     rows = [
-        _row(key, np.nan, at, round(seconds), counts=grown.tolist())
-        for key, grown in counts.items()
+        _row(key, np.nan, at, round(seconds), counts=total.tolist())
+        for key, total in counts.items()
     ]
     return column(INFERENCE_POOLS, rows, (*bounds, np.inf))
-
-
-def _grown(
-    histogram: Histogram, base: Histogram | None
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    newest = np.array(histogram.counts, np.float64)
-    if base is None or base.bounds != histogram.bounds:
-        return newest
-    return np.maximum(newest - np.array(base.counts, np.float64), 0.0)
 
 
 def _row(

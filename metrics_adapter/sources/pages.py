@@ -20,7 +20,7 @@ from loadstar.kube.selectors import EVERYTHING
 from loadstar.kube.selectors import parse as parse_selector
 from metrics_adapter.adapter_config import Describes, PodsSource
 from metrics_adapter.catalog import Metric
-from metrics_adapter.query import Pod, Published
+from metrics_adapter.query import Inventory, Pod, Published
 from metrics_adapter.query.assemble import Page, Words, assemble
 from metrics_adapter.sources.page_layout import Layouts
 from metrics_adapter.sources.page_reading import Named, Reader
@@ -50,6 +50,10 @@ class Pages:
         self._failing: dict[str, str] = {}
         self._words, self._layouts = Words(), Layouts()
         self._metrics: tuple[Metric, ...] = ()
+        self._chosen: tuple[Inventory | None, list[Pod]] = (None, [])
+        """The pods to read, and of which inventory: going through a whole cluster takes a while."""
+        self._living: set[str] = set()
+        """Their UIDs."""
         self._changed = False
 
     @property
@@ -89,6 +93,8 @@ class Pages:
         if metrics != self._metrics:
             self._metrics = metrics
             self._readers.clear()
+        if self._chosen[0] is view.inventory:
+            return self._chosen[1]
         spaces = self._config.namespaces
         pods = [
             pod
@@ -97,13 +103,14 @@ class Pages:
             and (not spaces or pod.namespace in spaces)
             and self._selector.matches(pod.labels)
         ]
-        living = {pod.uid for pod in pods}
+        living = self._living = {pod.uid for pod in pods}
         for gone in [uid for uid in self._pages if uid not in living]:
             del self._pages[gone]
             self._changed = True
         for known in (self._readers, self._failing):
             for uid in [uid for uid in known if uid not in living]:
                 del known[uid]
+        self._chosen = view.inventory, pods
         return pods
 
     async def _read(self, session: aiohttp.ClientSession, pod: Pod) -> None:
@@ -121,12 +128,15 @@ class Pages:
                     page += chunk
                     if len(page) > MOST_PAGE_BYTES:
                         raise ValueError(f"a page of more than {MOST_PAGE_BYTES} bytes")
+            if pod.uid not in self._living:
+                return  # it went while its page was on the way
             self._pages[pod.uid] = self._reader(pod).read(page, at)
             self._changed = True
             self._failing.pop(pod.uid, None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # What it last said stays, and grows old.
-            self._failing[pod.uid] = f"{url}: {str(error) or type(error).__name__}"[:300]
+            if pod.uid in self._living:
+                self._failing[pod.uid] = f"{url}: {str(error) or type(error).__name__}"[:300]
         finally:
             self._under_way.discard(pod.uid)
 

@@ -108,7 +108,7 @@ def value(document: Document) -> str:
 class Follower:
     """A reflector, and how often it said that something changed."""
 
-    def __init__(self, server: Server, *, optional: bool = False) -> None:
+    def __init__(self, server: Server, *, optional: bool = False, most: int = MAX_OBJECTS) -> None:
         self.changes = 0
         self.reflector: Reflector[str] = Reflector(
             server,
@@ -119,6 +119,7 @@ class Follower:
             rng=random.Random(7),
             namespace="lab",
             optional=optional,
+            most=most,
         )
 
     def _changed(self) -> None:
@@ -136,8 +137,10 @@ class Follower:
 
 
 @asynccontextmanager
-async def following(server: Server, *, optional: bool = False) -> AsyncIterator[Follower]:
-    follower = Follower(server, optional=optional)
+async def following(
+    server: Server, *, optional: bool = False, most: int = MAX_OBJECTS
+) -> AsyncIterator[Follower]:
+    follower = Follower(server, optional=optional, most=most)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(follower.reflector.run())
         yield follower
@@ -326,6 +329,13 @@ async def test_an_object_that_cannot_be_read_is_left_out() -> None:
         assert sorted(follower.known) == ["a"]
         await asyncio.sleep(1)
         assert follower.known == {}
+
+
+async def test_who_follows_a_whole_cluster_may_hold_more() -> None:
+    server = Server(deque([[named(f"p{index}") for index in range(MAX_OBJECTS + 1)]]))
+    async with following(server, most=MAX_OBJECTS + 1) as follower:
+        await asyncio.sleep(1)
+        assert (follower.reflector.synced, len(follower.known)) == (True, MAX_OBJECTS + 1)
 
 
 async def test_more_than_can_be_held_is_refused_whole() -> None:

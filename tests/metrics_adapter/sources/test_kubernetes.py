@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import AsyncIterator
 from typing import Any
 
+from loadstar.clock import SystemClock
+from loadstar.kube.client import Page, WatchEvent
+from loadstar.kube.errors import NotFound
+from loadstar.kube.reflector import MAX_OBJECTS
+from loadstar.kube.resources import PODS, Resource
 from loadstar.kube.selectors import from_labels
+from metrics_adapter.adapter_config import AdapterConfig
 from metrics_adapter.query import Group, Pod
 from metrics_adapter.sources import kubernetes
+from metrics_adapter.store import Store
+from tests.grpc_fixtures import grpc_may_lock
+
+# So many objects make Python collect what earlier tests left, grpc's channels among it.
+__all__ = ["grpc_may_lock"]
 
 POD: dict[str, Any] = {
     "metadata": {
@@ -75,3 +89,39 @@ def test_groups_select_pods() -> None:
             "inferencepools.inference.networking.k8s.io", "lab", "chat", selector, {"x": "y"}
         )
     assert kubernetes.service({"metadata": metadata, "spec": {}}).selector is None
+
+
+class Cluster:
+    """An API server with so many pods, and nothing else."""
+
+    def __init__(self, pods: int) -> None:
+        self.pods = pods
+
+    async def pages(
+        self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[Page]:
+        if resource != PODS:
+            raise NotFound("the server could not find the requested resource")
+        made = [
+            {
+                "metadata": {"name": f"p{index}", "namespace": "lab", "uid": f"u{index}"},
+                "status": {"phase": "Running"},
+            }
+            for index in range(self.pods)
+        ]
+        yield Page(made, "1")
+
+    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
+        await asyncio.sleep(3600)
+        yield WatchEvent("BOOKMARK", {})
+
+
+async def test_a_cluster_of_more_pods_than_one_pool_could_have_is_known_whole() -> None:
+    store = Store(AdapterConfig())
+    objects = kubernetes.Objects(Cluster(MAX_OBJECTS + 1), SystemClock(), random.Random(1))
+    running = asyncio.get_running_loop().create_task(objects.run(store))
+    async with asyncio.timeout(20):
+        while len(store.view().inventory.pods) <= MAX_OBJECTS:  # noqa: ASYNC110 - nobody says so
+            await asyncio.sleep(0.05)
+    assert (objects.synced, objects.problem) == (True, "")
+    running.cancel()
