@@ -54,6 +54,15 @@ class Histogram:
         if len(self.counts) != len(self.bounds) + 1:
             raise ValueError("a histogram has one bucket more than bounds")
 
+    def since(self, before: Histogram | None) -> Histogram | None:
+        """What came after ``before``, of the same publisher; None where bounds cannot compare."""
+        if before is None:
+            return self
+        if before.bounds != self.bounds:
+            return None
+        counts = tuple(max(0.0, n - b) for n, b in zip(self.counts, before.counts, strict=True))
+        return Histogram(self.bounds, counts, max(0.0, self.sum - before.sum))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLoad:
@@ -74,6 +83,13 @@ class PoolLoad:
     @property
     def key(self) -> tuple[str, str, str]:
         return self.namespace, self.pool, self.model
+
+    def counted(self, name: str, since: PoolLoad | None) -> float | None:
+        """Growth of a counter after ``since``, of the same publisher; None is from zero."""
+        now = self.counters.get(name)
+        if now is None:
+            return None
+        return max(0.0, now - (0.0 if since is None else since.counters.get(name, 0.0)))
 
 
 COUNTERS = ("arrivals", "shed", "errors", "input_tokens", "output_tokens", "cached_tokens")
