@@ -1,6 +1,7 @@
 """Values -> the documents of custom.metrics.k8s.io and external.metrics.k8s.io. Pure.
 
 A value that no quantity can say is left out: one such would make an HPA refuse the whole list.
+Where none is left the answer is NotFound: an empty list says that all is well.
 """
 
 from __future__ import annotations
@@ -15,28 +16,30 @@ import orjson
 from loadstar.kube.selectors import Operator, Selector
 from metrics_adapter.api.parse import CUSTOM_GROUP, EXTERNAL_GROUP
 from metrics_adapter.api.quantities import quantity
-from metrics_adapter.errors import BadRequest
+from metrics_adapter.errors import BadRequest, NotFound
 from metrics_adapter.query import CustomQuery, ExternalQuery, Value
+from metrics_adapter.query.reasons import unsayable
 
 
 def render(
     query: CustomQuery | ExternalQuery, values: Sequence[Value], *, indent: bool = False
 ) -> bytes:
-    """The document that answers ``query``. Raises BadRequest for a selector it cannot repeat."""
+    """The document that answers ``query``, of one value or more.
+
+    Raises BadRequest for a selector it cannot repeat, NotFound if there is nothing to say.
+    """
     if isinstance(query, ExternalQuery):
         kind, version = "ExternalMetricValueList", f"{EXTERNAL_GROUP}/v1beta1"
-        items = [_external(value) for value in values]
+        shaped = [_external(value) for value in values]
     else:
         kind, version = "MetricValueList", f"{CUSTOM_GROUP}/{query.version}"
         selector = label_selector(query.metric_selector)
         shape = _custom_v1beta1 if query.version == "v1beta1" else _custom_v1beta2
-        items = [shape(value, selector) for value in values]
-    document = {
-        "kind": kind,
-        "apiVersion": version,
-        "metadata": {},
-        "items": [item for item in items if item is not None],
-    }
+        shaped = [shape(value, selector) for value in values]
+    items = [item for item in shaped if item is not None]
+    if not items:
+        raise NotFound(unsayable(query))
+    document = {"kind": kind, "apiVersion": version, "metadata": {}, "items": items}
     return dump(document, indent=indent)
 
 

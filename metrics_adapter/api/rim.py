@@ -21,6 +21,7 @@ from loadstar.clock import Clock
 from metrics_adapter.api import negotiate, target
 from metrics_adapter.api.answer import Answer
 from metrics_adapter.api.audit import Audit, Event
+from metrics_adapter.api.compression import compressed
 from metrics_adapter.api.connections import Connections
 from metrics_adapter.api.documents import Documents, Wanted
 from metrics_adapter.api.gate import Gate, Passage
@@ -159,7 +160,7 @@ class Rim:
             return answer.unchanged()
         if found.kind is Kind.VALUES:
             self._metrics.served(found.group, answer.ages)
-        return answer
+        return compressed(answer, headers.getall("Accept-Encoding", []))
 
     def _probe(self, asked: target.Target) -> web.Response:
         endpoint, only = asked.segments[0], "".join(asked.segments[1:])

@@ -85,6 +85,12 @@ def no_external(view: View, query: ExternalQuery, seen: Seen, now: float) -> Not
     return NotFound(f"{what}: {known(query.metric, names)}")
 
 
+def unsayable(query: CustomQuery | ExternalQuery) -> str:
+    """There are values, and no quantity is as large."""
+    what = f"the server could not find the metric {query.metric[:LONGEST_WORD]}"
+    return f"{what} as a quantity: its values are larger than one can be"
+
+
 def since(newest: float, now: float, staleness: float) -> str:
     """How old the youngest sample is, and how old it may be."""
     stamp = datetime.datetime.fromtimestamp(newest, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

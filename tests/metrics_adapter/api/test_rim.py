@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -233,6 +234,29 @@ async def test_a_value_for_who_may(server: Server) -> None:
     assert event.user is not None
     assert (event.user.name, event.decision, event.code) == ("hpa", "allow", 200)
     assert event.audit_id == said.headers["Audit-Id"]
+
+
+async def test_a_long_list_is_packed_for_who_can_unpack_it(server: Server) -> None:
+    rows = [
+        {
+            "object": {"kind": "Pod", "namespace": "lab", "name": f"vllm-{index}"},
+            "metric": "queue_depth",
+            "value": index,
+            "timestamp": "now",
+        }
+        for index in range(1000)
+    ]
+    store = Store(AdapterConfig())
+    with store.slot("file") as slot:
+        slot.publish(published(orjson.dumps({"samples": rows})), 0.0)
+        server.view[0] = store.view
+        pods = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/lab/pods/*/queue_depth"
+        plain = await server.ask(pods, *HPA)
+        packed = await server.ask(pods, "Accept-Encoding: gzip", *HPA)
+    assert (plain.status, packed.headers["Content-Encoding"]) == (200, "gzip")
+    items = orjson.loads(gzip.decompress(packed.body))["items"]
+    assert [item["value"] for item in items] == [i["value"] for i in plain.document["items"]]
+    assert len(items) == 1000
 
 
 async def test_who_may_not_is_told_and_noted(server: Server) -> None:

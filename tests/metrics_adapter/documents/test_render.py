@@ -14,7 +14,7 @@ from loadstar.kube.quantity import milli
 from loadstar.kube.selectors import parse as selector
 from metrics_adapter.api.quantities import quantity
 from metrics_adapter.api.render import label_selector, render
-from metrics_adapter.errors import BadRequest
+from metrics_adapter.errors import BadRequest, NotFound
 from metrics_adapter.query import CustomQuery, Described, ExternalQuery, Value
 
 AT = 1_795_413_091.9  # 2026-11-23T05:51:31.9Z
@@ -151,3 +151,14 @@ def test_quantities_are_within_half_a_thousandth(value: float) -> None:
     scale = scales.get(text[-1], Fraction(10**9 if text[-1] == "G" else 1))
     number = Fraction(text.rstrip("mkMG")) * scale
     assert abs(number - Fraction(value)) <= Fraction(1, 2000)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, math.inf])
+def test_a_list_of_which_nothing_can_be_said_is_not_an_empty_one(value: float) -> None:
+    unsayable = VALUE._replace(value=value)
+    with pytest.raises(NotFound, match="larger than one can be"):
+        render(question("v1beta2"), [unsayable])
+    outside = Value("llm_queue_depth", value, AT)
+    with pytest.raises(NotFound, match="the metric llm_queue_depth as a quantity"):
+        render(ExternalQuery("lab", "llm_queue_depth"), [outside])
+    assert render(question("v1beta2"), [unsayable, VALUE]) == render(question("v1beta2"), [VALUE])
