@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.config.config_map import ConfigMapRef
-from loadstar.config.pflag import flag, integer, listing, one_of, port, size, span, switch
+from loadstar.config.pflag import flag, integer, listing, one_of, port, size, span, switch, text
 
 MESSAGE_OVERHEAD = 4 << 20
 """What a BUFFERED message may hold beside the body: headers, metadata, framing."""
@@ -57,14 +57,9 @@ def _config_map(text: str) -> str:
 class Flags:
     """The command line. Durations are seconds, sizes bytes; "" and 0 mean 'not set'."""
 
-    grpc_port: int = flag(
-        9002, port, SERVING, "Port that Envoy's ext_proc filter connects to.", placeholder="int"
-    )
-    bind_address: str = flag(
-        "",
-        str,
-        SERVING,
-        "Address that every port listens on; empty is all addresses, IPv6 included.",
+    grpc_port: int = flag(9002, port, SERVING, "Port that Envoy's ext_proc filter connects to.")
+    bind_address: str = text(
+        SERVING, "Address that every port listens on; empty is all addresses, IPv6 included."
     )
     transport: str = flag(
         "wire",
@@ -80,7 +75,6 @@ class Flags:
         "Processes that pick; 0 is one per core that the process may use (affinity, CPU quota) "
         "and has memory for; with grpcio, one. Several share one collector of metrics and what "
         "they know of the pool, and connections are spread over them.",
-        placeholder="int",
     )
     drain_timeout: float = flag(
         30.0,
@@ -89,7 +83,6 @@ class Flags:
         "How long to go on serving after SIGTERM while streams are open or still come. "
         "Health says NOT_SERVING at once; with no stream for a sixth of this, the process leaves "
         "early. SIGINT only waits for streams that are open; a second signal ends at once.",
-        placeholder="duration",
     )
     grpc_max_recv_msg_size: int = flag(
         0,
@@ -97,21 +90,15 @@ class Flags:
         SERVING,
         "Largest ext_proc message to receive, as 10MiB or 25MB. Unset: one that holds the "
         "longest body allowed.",
-        placeholder="size",
     )
     grpc_max_send_msg_size: int = flag(
-        0,
-        size,
-        SERVING,
-        "Largest ext_proc message to send. Unset: as for receiving.",
-        placeholder="size",
+        0, size, SERVING, "Largest ext_proc message to send. Unset: as for receiving."
     )
     max_body_bytes: int = flag(
         64 << 20,
         size,
         SERVING,
         "Longest request body kept for routing; a longer one is answered 413.",
-        placeholder="size",
     )
     emit_endpoint_scores: bool = switch(
         False,
@@ -133,15 +120,12 @@ class Flags:
         integer,
         SERVING,
         "Seed of every random choice, for a run that can be repeated. Unset: a new one each start.",
-        placeholder="int",
     )
 
     secure_serving: bool = switch(
         True, TLS, "Serve TLS; --secure-serving=false serves plaintext HTTP/2."
     )
-    cert_path: str = flag(
-        "",
-        str,
+    cert_path: str = text(
         TLS,
         "Directory with tls.crt and tls.key. Unset: a self-signed certificate made at start.",
         placeholder="directory",
@@ -163,31 +147,21 @@ class Flags:
         placeholder="names",
     )
 
-    pool_name: str = flag(
-        "",
-        str,
+    pool_name: str = text(
         POOL,
         "Name of the InferencePool whose pods are the endpoints. With a file-discovery plugin, "
         "only the name under which metrics show the pool.",
     )
-    pool_namespace: str = flag(
-        "",
-        str,
-        POOL,
-        "Its namespace. Unset: $NAMESPACE, else that of the credentials, else default.",
+    pool_namespace: str = text(
+        POOL, "Its namespace. Unset: $NAMESPACE, else that of the credentials, else default."
     )
-    pool_group: str = flag(
-        "inference.networking.k8s.io",
-        str,
+    pool_group: str = text(
         POOL,
         "API group of the InferencePool; the older one is inference.networking.x-k8s.io.",
+        default="inference.networking.k8s.io",
     )
-    endpoint_selector: str = flag(
-        "",
-        str,
-        POOL,
-        "Label selector of model-server pods, instead of --pool-name.",
-        placeholder="selector",
+    endpoint_selector: str = text(
+        POOL, "Label selector of model-server pods, instead of --pool-name.", placeholder="selector"
     )
     endpoint_target_ports: tuple[int, ...] = listing(
         port,
@@ -195,9 +169,7 @@ class Flags:
         "Ports of those pods, 1 to 8 of them; each is an endpoint of its own.",
         placeholder="ports",
     )
-    kubeconfig: str = flag(
-        "",
-        str,
+    kubeconfig: str = text(
         POOL,
         "How to reach the Kubernetes API. Unset: the pod's service account, else $KUBECONFIG.",
         placeholder="file",
@@ -209,15 +181,11 @@ class Flags:
         False, POOL, "Only the elected replica is ready.", inert="replicas here are all active"
     )
 
-    config_file: str = flag(
-        "",
-        str,
-        CONFIG,
-        "EndpointPickerConfig to serve with; re-read when it changes.",
-        placeholder="file",
+    config_file: str = text(
+        CONFIG, "EndpointPickerConfig to serve with; re-read when it changes.", placeholder="file"
     )
-    config_text: str = flag(
-        "", str, CONFIG, "The EndpointPickerConfig itself, instead of a file.", placeholder="yaml"
+    config_text: str = text(
+        CONFIG, "The EndpointPickerConfig itself, instead of a file.", placeholder="yaml"
     )
     config_map: str = flag(
         "",
@@ -237,21 +205,15 @@ class Flags:
         SCRAPING,
         "Shortest time between two scrapes of one model server; one whose state is known "
         "well is scraped less often.",
-        placeholder="duration",
     )
     metrics_staleness_threshold: float = flag(
-        2.0,
-        span,
-        SCRAPING,
-        "Age at which scraped values are no longer believed.",
-        placeholder="duration",
+        2.0, span, SCRAPING, "Age at which scraped values are no longer believed."
     )
     refresh_prometheus_metrics_interval: float = flag(
         5.0,
         span,
         SCRAPING,
         "How often gauges of the pool are renewed.",
-        placeholder="duration",
         inert="they are computed at each scrape",
     )
     model_server_metrics_scheme: str = flag(
@@ -260,30 +222,25 @@ class Flags:
         SCRAPING,
         "Scheme of the metrics page; better set on metrics-data-source.",
     )
-    model_server_metrics_path: str = flag(
-        "/metrics", str, SCRAPING, "Path of the metrics page; better set on metrics-data-source."
+    model_server_metrics_path: str = text(
+        SCRAPING, "Path of the metrics page; better set on metrics-data-source.", default="/metrics"
     )
     model_server_metrics_port: int = flag(
         0,
         port,
         SCRAPING,
         "Port of the metrics page. Unset: the endpoint's metricsPort, else its port.",
-        placeholder="int",
     )
     model_server_metrics_https_insecure_skip_verify: bool = switch(
         True, SCRAPING, "Accept any certificate of a metrics page."
     )
 
     grpc_health_port: int = flag(
-        9003, port, WATCHING, "Port of the gRPC health service (plaintext).", placeholder="int"
+        9003, port, WATCHING, "Port of the gRPC health service (plaintext)."
     )
     health_checking: bool = switch(False, WATCHING, "Serve gRPC health on the ext_proc port too.")
     metrics_port: int = flag(
-        9090,
-        port,
-        WATCHING,
-        "Port of /metrics, /livez, /readyz and the debug pages.",
-        placeholder="int",
+        9090, port, WATCHING, "Port of /metrics, /livez, /readyz and the debug pages."
     )
     signals_port: int | None = flag(
         None,
@@ -291,18 +248,14 @@ class Flags:
         WATCHING,
         "Port on which metrics adapters, autoscalers and other gateways subscribe to what this "
         "one knows of load (SignalFeed), over TLS as the ext_proc port. Unset: not served.",
-        placeholder="int",
     )
     signals_interval: float = flag(
         1.0,
         span,
         WATCHING,
         "How often subscribers to --signals-port are told; shorter only for demonstrations.",
-        placeholder="duration",
     )
-    signals_token_file: str = flag(
-        "",
-        str,
+    signals_token_file: str = text(
         WATCHING,
         "File with the bearer token that subscribers to --signals-port must present.",
         placeholder="file",
@@ -313,23 +266,17 @@ class Flags:
         "Protect /metrics and the debug pages: with the bearer token of --metrics-token-file, "
         "else by serving them to loopback clients only. Probes stay open.",
     )
-    metrics_token_file: str = flag(
-        "",
-        str,
+    metrics_token_file: str = text(
         WATCHING,
         "File with the bearer token that opens /metrics and the debug pages.",
         placeholder="file",
     )
-    metrics_cert_dir: str = flag(
-        "",
-        str,
+    metrics_cert_dir: str = text(
         WATCHING,
         "Directory with tls.crt and tls.key: serve the metrics port over TLS.",
         placeholder="directory",
     )
-    metrics_client_ca_file: str = flag(
-        "",
-        str,
+    metrics_client_ca_file: str = text(
         WATCHING,
         "CA that clients of the metrics port must present a certificate of.",
         placeholder="file",
@@ -345,7 +292,6 @@ class Flags:
         integer,
         WATCHING,
         "How much to log: 2 is events, 3 adds what changes, 4 each request, 5 each message.",
-        placeholder="int",
     )
     zap_log_level: str = flag(
         "",
@@ -362,16 +308,14 @@ class Flags:
         placeholder="json|console",
     )
     zap_devel: bool = switch(True, WATCHING, "Zap's development mode.", inert=_NOT_GO)
-    zap_stacktrace_level: str = flag(
-        "",
-        str,
+    zap_stacktrace_level: str = text(
         WATCHING,
         "Zap's level from which stack traces are logged.",
         placeholder="level",
         inert=_NOT_GO,
     )
-    zap_time_encoding: str = flag(
-        "", str, WATCHING, "Zap's form of a timestamp.", inert="timestamps are RFC 3339"
+    zap_time_encoding: str = text(
+        WATCHING, "Zap's form of a timestamp.", inert="timestamps are RFC 3339"
     )
 
     @property

@@ -8,8 +8,9 @@ It prints nothing and exits nowhere; ``main`` does.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from loadstar.config.errors import Problems, did_you_mean
@@ -49,15 +50,24 @@ def flag(
     group: str,
     help: str,
     *,
-    placeholder: str = "string",
+    placeholder: str = "",
     inert: str = "",
 ) -> T:
     """A dataclass field that is also the flag of its name, with ``_`` as ``-``.
 
-    ``parse`` raises ValueError with words for the person who typed the value.
+    ``parse`` raises ValueError with words for the person who typed the value; the parsers of this
+    module say themselves what the help shows for a value.
     """
-    spec = Spec(parse, group, help, placeholder, inert=inert)
+    shown = placeholder or _PLACEHOLDERS.get(parse, "string")
+    spec = Spec(parse, group, help, shown, inert=inert)
     return field(default=default, metadata={_KEY: spec})
+
+
+def text(
+    group: str, help: str, *, default: str = "", placeholder: str = "string", inert: str = ""
+) -> str:
+    """A flag of any text."""
+    return flag(default, str, group, help, placeholder=placeholder, inert=inert)
 
 
 def switch(default: bool, group: str, help: str, *, inert: str = "") -> bool:
@@ -128,6 +138,11 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+_PLACEHOLDERS: Mapping[Callable[[str], Any], str] = MappingProxyType(
+    {integer: "int", port: "int", span: "duration", size: "size"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loadstar.config.pflag import flag, integer, listing, one_of, port, span, switch
+from loadstar.config.pflag import flag, integer, listing, one_of, port, span, switch, text
 
 SERVING = "Serving"
 CERTIFICATE = "The serving certificate"
@@ -51,10 +51,8 @@ def _object(text: str) -> tuple[str, str]:
 class Flags:
     """The command line. Durations are seconds; "" and () mean 'not set'."""
 
-    secure_port: int = flag(
-        6443, port, SERVING, "Port of the APIs, health and metrics (HTTPS).", placeholder="int"
-    )
-    bind_address: str = flag("", str, SERVING, "Address to listen on; empty is all of them.")
+    secure_port: int = flag(6443, port, SERVING, "Port of the APIs, health and metrics (HTTPS).")
+    bind_address: str = text(SERVING, "Address to listen on; empty is all of them.")
     permit_port_sharing: bool = switch(
         False, SERVING, "Let another process listen on the same port (SO_REUSEPORT)."
     )
@@ -66,18 +64,13 @@ class Flags:
         "another adapter is that.",
     )
     max_requests_inflight: int = flag(
-        400,
-        integer,
-        SERVING,
-        "Requests under way together; one more is answered 429.",
-        placeholder="int",
+        400, integer, SERVING, "Requests under way together; one more is answered 429."
     )
     request_timeout: float = flag(
         2.0,
         span,
         SERVING,
         "How long an answer may take, questions to the API server about the caller included.",
-        placeholder="duration",
     )
     shutdown_delay_duration: float = flag(
         5.0,
@@ -85,7 +78,6 @@ class Flags:
         SERVING,
         "After SIGTERM: how long to go on serving, no longer ready, until the last aggregator "
         "has heard of it.",
-        placeholder="duration",
     )
     bare: bool = switch(
         False,
@@ -94,17 +86,15 @@ class Flags:
         "machine is listened to.",
     )
     http2_max_streams_per_connection: int = flag(
-        0, integer, SERVING, "Streams of one connection.", placeholder="int", inert=_HTTP1
+        0, integer, SERVING, "Streams of one connection.", inert=_HTTP1
     )
     disable_http2: bool = switch(False, SERVING, "Speak HTTP/1.1 only.", inert=_HTTP1)
 
-    tls_cert_file: str = flag(
-        "", str, CERTIFICATE, "Certificate (PEM), read again when it changes.", placeholder="file"
+    tls_cert_file: str = text(
+        CERTIFICATE, "Certificate (PEM), read again when it changes.", placeholder="file"
     )
-    tls_private_key_file: str = flag("", str, CERTIFICATE, "Its key.", placeholder="file")
-    cert_dir: str = flag(
-        "",
-        str,
+    tls_private_key_file: str = text(CERTIFICATE, "Its key.", placeholder="file")
+    cert_dir: str = text(
         CERTIFICATE,
         "Directory with tls.crt and tls.key, where no --tls-cert-file is given.",
         placeholder="directory",
@@ -125,11 +115,9 @@ class Flags:
         "only APIServices of it are written.",
         placeholder="namespace/name",
     )
-    managed_ca_lifetime: float = flag(
-        365 * 86400.0, span, CERTIFICATE, "Life of that authority.", placeholder="duration"
-    )
+    managed_ca_lifetime: float = flag(365 * 86400.0, span, CERTIFICATE, "Life of that authority.")
     managed_certificate_lifetime: float = flag(
-        30 * 86400.0, span, CERTIFICATE, "Life of what it signs.", placeholder="duration"
+        30 * 86400.0, span, CERTIFICATE, "Life of what it signs."
     )
     tls_min_version: str = flag(
         "VersionTLS12",
@@ -144,31 +132,21 @@ class Flags:
         placeholder="names",
     )
 
-    kubeconfig: str = flag(
-        "",
-        str,
+    kubeconfig: str = text(
         CLUSTER,
         "Where the API server is, for pods, pools and whatever the next two leave out. Unset: the "
         "pod's service account.",
         placeholder="file",
     )
-    authentication_kubeconfig: str = flag(
-        "", str, CLUSTER, "For TokenReviews and the cluster's CAs.", placeholder="file"
+    authentication_kubeconfig: str = text(
+        CLUSTER, "For TokenReviews and the cluster's CAs.", placeholder="file"
     )
-    authorization_kubeconfig: str = flag(
-        "", str, CLUSTER, "For SubjectAccessReviews.", placeholder="file"
-    )
+    authorization_kubeconfig: str = text(CLUSTER, "For SubjectAccessReviews.", placeholder="file")
 
-    client_ca_file: str = flag(
-        "",
-        str,
-        CALLERS,
-        "CA of callers' own certificates. Unset: as the cluster says.",
-        placeholder="file",
+    client_ca_file: str = text(
+        CALLERS, "CA of callers' own certificates. Unset: as the cluster says.", placeholder="file"
     )
-    requestheader_client_ca_file: str = flag(
-        "",
-        str,
+    requestheader_client_ca_file: str = text(
         CALLERS,
         "CA of the front proxy, whose headers say who calls. Unset: as the cluster says.",
         placeholder="file",
@@ -202,7 +180,7 @@ class Flags:
         False, CALLERS, "Be ready though the cluster's CAs could not be read yet."
     )
     authentication_token_webhook_cache_ttl: float = flag(
-        10.0, span, CALLERS, "How long a TokenReview is remembered.", placeholder="duration"
+        10.0, span, CALLERS, "How long a TokenReview is remembered."
     )
     api_audiences: tuple[str, ...] = listing(
         str,
@@ -219,46 +197,37 @@ class Flags:
         placeholder="paths",
     )
     authorization_webhook_cache_authorized_ttl: float = flag(
-        10.0, span, RIGHTS, "How long a yes is remembered.", placeholder="duration"
+        10.0, span, RIGHTS, "How long a yes is remembered."
     )
     authorization_webhook_cache_unauthorized_ttl: float = flag(
-        10.0, span, RIGHTS, "How long a no is remembered.", placeholder="duration"
+        10.0, span, RIGHTS, "How long a no is remembered."
     )
 
-    config: str = flag(
-        "",
-        str,
+    config: str = text(
         METRICS,
         "File with the metrics and their sources; read again when it changes.",
         placeholder="file",
     )
     metrics_relist_interval: float = flag(
-        0.0, span, METRICS, "How often to look for metrics.", placeholder="duration", inert=_MEMORY
+        0.0, span, METRICS, "How often to look for metrics.", inert=_MEMORY
     )
-    metrics_max_age: float = flag(
-        0.0, span, METRICS, "How far to look back.", placeholder="duration", inert=_MEMORY
-    )
+    metrics_max_age: float = flag(0.0, span, METRICS, "How far to look back.", inert=_MEMORY)
     external_metric_cache_ttl: float = flag(
-        0.0, span, METRICS, "How long to keep answers.", placeholder="duration", inert=_MEMORY
+        0.0, span, METRICS, "How long to keep answers.", inert=_MEMORY
     )
 
-    audit_log_path: str = flag(
-        "", str, WATCHING, "File for audit events; - is standard output.", placeholder="file"
+    audit_log_path: str = text(
+        WATCHING, "File for audit events; - is standard output.", placeholder="file"
     )
-    audit_log_maxsize: int = flag(
-        100, integer, WATCHING, "Megabytes after which it is rotated.", placeholder="int"
-    )
-    audit_log_maxbackup: int = flag(
-        2, integer, WATCHING, "Rotated files that are kept.", placeholder="int"
-    )
-    audit_policy_file: str = flag("", str, WATCHING, "What to write.", inert=_LEVEL)
+    audit_log_maxsize: int = flag(100, integer, WATCHING, "Megabytes after which it is rotated.")
+    audit_log_maxbackup: int = flag(2, integer, WATCHING, "Rotated files that are kept.")
+    audit_policy_file: str = text(WATCHING, "What to write.", inert=_LEVEL)
     audit_log_maxage: int = flag(0, integer, WATCHING, "Days kept.", inert="see maxbackup")
     v: int = flag(
         2,
         integer,
         WATCHING,
         "How much to log: 2 is events, 3 adds what changes, 4 and 5 are for debugging.",
-        placeholder="int",
     )
     log_format: str = flag(
         "", one_of("json", "text"), WATCHING, "Unset: text on a terminal, json elsewhere."
