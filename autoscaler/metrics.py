@@ -72,6 +72,15 @@ class Metrics(Families):
         self.ledger_errors = self.counter(
             f"{p}ledger_errors_total", "Entries that could not be written."
         )
+        self.recalls = self.counter(
+            f"{p}history_recalls_total",
+            "Attempts to read past demand from Prometheus: filled, nothing, partial, failed.",
+            "model",
+            "outcome",
+        )
+        self.recalled = self.counter(
+            f"{p}history_recalled_minutes_total", "Minutes of past demand read so.", "model"
+        )
         self.errors = self.counter(
             f"{p}errors_total", "Ticks that failed, by what they were about.", "part"
         )

@@ -19,19 +19,19 @@ from autoscaler.controllers.deciding import Deciding
 from autoscaler.controllers.history_store import HistoryStore
 from autoscaler.controllers.policy_in_force import InForce, PolicyInForce
 from autoscaler.controllers.report import Report
-from autoscaler.controllers.wanted import TargetKey, cost_per_hour, targets, units
+from autoscaler.controllers.wanted import TargetKey, about, cost_per_hour, targets, units
 from autoscaler.ledger.entries import Decided
 from autoscaler.ledger.files import LedgerFiles
 from autoscaler.ledger.starts import start
 from autoscaler.observe.history import History
 from autoscaler.observe.lead_times import LeadTimes
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
+from autoscaler.observe.recall import Past
 from autoscaler.policy.model import Mode, ModelPolicy
 from autoscaler.policy.pools import PoolPolicy
 from autoscaler.sizing.decision import Decision
 from loadstar.aio.alarm import Alarm
 from loadstar.clock import Clock
-from loadstar.kube.objects import ObjectRef
 
 log = logging.getLogger(__name__)
 
@@ -88,12 +88,23 @@ class Loop:
         self._alarm = Alarm()
         self._deciding: Deciding | None = None
         self._number = 0
+        self._recalled: dict[str, Past] = {}
         self._kept_at_s = clock.now()
         self.ticked_at_s: float | None = None
 
     def wake(self) -> None:
         """Look now."""
         self._alarm.ring()
+
+    def history(self, model: str) -> History | None:
+        """What is known of ``model``, to read at once; None before it is decided for."""
+        return None if self._deciding is None else self._deciding.histories().get(model)
+
+    def recall(self, model: str, past: Past) -> None:
+        """Fill what is not known of ``model`` from ``past``: begins all models again, warm."""
+        self._recalled[model] = past
+        self._number = 0
+        self.wake()
 
     async def run(self) -> None:
         """Until cancelled; what is known then is kept."""
@@ -150,7 +161,8 @@ class Loop:
             found = known.get(model.name)
             if found is None:
                 found = await asyncio.to_thread(self._store.history, model.name)
-            histories[model.name] = found
+            past = self._recalled.pop(model.name, None)
+            histories[model.name] = found if past is None else found.filled(past.first, past.rows)
         if self._deciding is None:
             line = start(at_s, force.text, histories, ())
         else:
@@ -191,8 +203,8 @@ class Loop:
                 mode=self._force.mode.value,
                 leads=self._leads(),
             )
-            about = None if force is None else _about(force.policy.model(name))
-            self._report.decided(decided, about, took_s)
+            told_on = None if force is None else about(force.policy.model(name))
+            self._report.decided(decided, told_on, took_s)
         return decisions
 
     def _heeded(self, pool: str, supply: PoolSupply, now_s: float) -> PoolSupply:
@@ -250,13 +262,3 @@ def _together(seen: Iterable[Observation]) -> dict[str, PoolSupply]:
                 units_starting=max(before.units_starting, each.units_starting),
             )
     return found
-
-
-def _about(model: ModelPolicy) -> ObjectRef | None:
-    """The object that a model's events are told on: its first workload."""
-    for variant in model.variants:
-        if variant.target is not None:
-            target = variant.target
-            place = target.namespace or model.namespace
-            return ObjectRef("apps/v1", target.kind, target.name, place)
-    return None

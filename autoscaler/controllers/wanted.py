@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autoscaler.policy.model import Policy, TargetPolicy
+from autoscaler.policy.model import ModelPolicy, Policy, TargetPolicy
 from autoscaler.sizing.decision import Decision
+from loadstar.kube.objects import ObjectRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,13 @@ def targets(policy: Policy, decisions: Mapping[str, Decision]) -> dict[TargetKey
 def cost_per_hour(policy: Policy, wanted: Mapping[str, int]) -> float:
     """What so many units cost an hour, by the policy's prices."""
     return sum(policy.pool(name).price_per_unit_hour * count for name, count in wanted.items())
+
+
+def about(model: ModelPolicy) -> ObjectRef | None:
+    """The object that a model's events are told on: its first workload."""
+    for variant in model.variants:
+        if variant.target is not None:
+            target = variant.target
+            place = target.namespace or model.namespace
+            return ObjectRef("apps/v1", target.kind, target.name, place)
+    return None

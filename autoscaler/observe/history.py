@@ -104,6 +104,38 @@ class History:
         self._rows[self._used] = row
         self._used += 1
 
+    def missing(self, first: int, minutes: int) -> NDArray[np.bool_]:
+        """Which of the ``minutes`` from the Unix minute ``first`` on nobody saw."""
+        absent = np.ones(minutes, dtype=np.bool_)
+        low, high = max(first, self._first), min(first + minutes, self.closed)
+        if low < high:
+            known = self.rows[low - self._first : high - self._first, 0]
+            absent[low - first : high - first] = np.isnan(known)
+        return absent
+
+    def filled(self, first: int, rows: Series) -> History:
+        """The same with ``rows`` from the minute ``first`` on, where it has none of its own."""
+        (known,) = np.nonzero(~np.isnan(rows[:, 0]))
+        if not len(known):
+            return self
+        first, rows = first + int(known[0]), rows[known[0] : known[-1] + 1]
+        begin, end = first, first + len(rows)
+        if self._used or self._minute is not None:
+            begin, end = min(begin, self._first), max(end, self.closed)
+        begin = max(begin, end - self.kept)
+        table = np.full((end - begin, _COLUMNS), np.nan)
+        for start, part in ((first, rows), (self._first, self.rows)):
+            skipped = max(0, begin - start)
+            part = part[skipped:]
+            place = table[start + skipped - begin :][: len(part)]
+            seen = ~np.isnan(part).any(axis=1)
+            place[seen] = part[seen]
+        made = History(self.kept)
+        made._rows[: len(table)] = table
+        made._used, made._first = len(table), begin
+        made._sum, made._weight, made._minute = self._sum.copy(), self._weight, self._minute
+        return made
+
     def to_document(self) -> dict[str, object]:
         """Plain values that ``of_document`` reads; about 7 kB a day once compressed."""
         kept = self.rows[-self.kept :]

@@ -11,7 +11,7 @@ import aiohttp
 from autoscaler.actuate.providers.local import LocalFleet
 from autoscaler.config import parse
 from autoscaler.controllers.wanted import TargetKey
-from autoscaler.main import Parts
+from autoscaler.parts import Parts
 from autoscaler.policy.model import TargetPolicy
 from autoscaler.sizing.decision import Decision, Reason
 from loadstar.kube.lease import Fence

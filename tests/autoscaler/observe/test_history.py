@@ -52,6 +52,31 @@ def test_the_oldest_go() -> None:
     assert history.first_minute == 25 - len(history)
 
 
+def test_what_was_not_seen_is_filled_and_what_was_seen_stays() -> None:
+    history = fed([(60.0 * m, None if m == 12 else float(m)) for m in range(11, 15)])
+    nan = [np.nan] * 3
+    past = np.array([nan, [5.0, 1.0, 1.0], nan, [7.0, 1.0, 1.0], [7.0, 1.0, 1.0], nan])
+
+    made = history.filled(7, past)
+
+    assert (made.first_minute, requests_of(made)) == (8, [5.0, None, 11.0, 7.0, 13.0, 14.0])
+    assert history.missing(8, 7).tolist() == [True, True, False, True, False, False, True]
+    made.add(60.0 * 15 + 15, 4.0, 1.0, 1.0)
+    made.add(60.0 * 16, 4.0, 1.0, 1.0)
+    assert requests_of(made)[-3:] == [14.0, None, 4.0]
+
+
+@pytest.mark.parametrize("kept", [3, 100])
+def test_filling_keeps_the_bound_and_an_empty_past_changes_nothing(kept: int) -> None:
+    history = fed([(60.0 * m, 1.0) for m in range(11, 13)], kept=kept)
+    past = np.full((40, 3), 2.0)
+    expected = [2.0] * 28 + [1.0, 1.0] if kept == 100 else [2.0, 1.0, 1.0]
+    made = fed([], kept=kept).filled(-18, past[:28]).filled(10, history.rows)
+    assert requests_of(made)[-len(expected) :] == expected
+    assert len(made) <= kept
+    assert history.filled(0, np.full((4, 3), np.nan)) is history
+
+
 def test_after_an_absence_longer_than_what_is_kept_it_begins_anew() -> None:
     history = fed([(60, 1.0), (60 * 500, 7.0)], kept=10)
     assert requests_of(history) == [7.0]

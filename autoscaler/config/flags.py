@@ -1,18 +1,16 @@
 """The autoscaler's command line. What it decides by is the policy; flags say how the process runs.
 
-A field is the whole of a flag: type, default, parser, help. Read once by ``main``.
+A field is the whole of a flag: type, default, parser, help. What goes with what is ``checks``'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Final
 
 from loadstar.config import pflag
-from loadstar.config.errors import Problems
 from loadstar.config.pflag import flag, integer, listing, port, switch
-from loadstar.feed.addresses import split
 
 POLICY = "The policy"
 SEEING = "What it sees"
@@ -22,14 +20,8 @@ KEEPING = "What it keeps"
 WATCHING = "Metrics, probes and logs"
 TRYING = "For demonstrations"
 
-INTRODUCTION = """\
-usage: loadstar autoscaler [flags]
-       loadstar autoscaler simulate [flags]
-
-Forecasts the demand for each model and has replicas and nodes ready before it comes. It writes
-nothing unless the policy says mode: active.
-
-  loadstar autoscaler --config-map llm/loadstar-autoscaler --signals gateway-signals:9004"""
+_MATCHER: Final = r'\s*[A-Za-z_]\w*\s*(=|!=|=~|!~)\s*"(\\.|[^"\\])*"\s*'
+_MATCHERS: Final = re.compile(rf"{_MATCHER}(,{_MATCHER})*,?\s*")
 
 
 def _factor(text: str) -> float:
@@ -40,6 +32,13 @@ def _factor(text: str) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(f"{text!r} is not more than 0")
     return value
+
+
+def _matchers(text: str) -> str:
+    """Label matchers of PromQL, without their braces; "" for none."""
+    if text.strip() and not _MATCHERS.fullmatch(text):
+        raise ValueError(f'{text!r} is not like cluster="a",namespace="llm"')
+    return text.strip().rstrip(",")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +87,33 @@ class Flags:
         SEEING,
         "Read demand from a JSON file that another program keeps, and not from gateways.",
         placeholder="file",
+    )
+    prometheus_url: str = flag(
+        "",
+        str,
+        SEEING,
+        "A Prometheus API that has the gateways' metrics: past demand that is not known is read "
+        "from it once, at the start.",
+        placeholder="url",
+    )
+    prometheus_ca_file: str = flag(
+        "", str, SEEING, "CA of its certificate; unset: the system's.", placeholder="file"
+    )
+    prometheus_token_file: str = flag(
+        "", str, SEEING, "Bearer token for it, read before each query.", placeholder="file"
+    )
+    prometheus_google_auth: bool = switch(
+        False, SEEING, "Query it as the pod's Google account (application-default credentials)."
+    )
+    prometheus_selector: str = flag(
+        "",
+        _matchers,
+        SEEING,
+        'Label matchers of our gateways there, where it has others\': cluster="a",namespace="llm".',
+        placeholder="matchers",
+    )
+    prometheus_timeout: float = flag(
+        15.0, pflag.span, SEEING, "How long one query may take.", placeholder="duration"
     )
     namespace: str = flag(
         "",
@@ -185,43 +211,3 @@ class Flags:
         "When that clock shows what the machine's does, in Unix seconds.",
         placeholder="float",
     )
-
-
-def parse(argv: Sequence[str]) -> Flags:
-    """The flags of ``argv``. Raises ConfigError with every problem, or HelpWanted."""
-    flags = pflag.parse(Flags, argv).values
-    problems = Problems()
-    if bool(flags.policy_file) == bool(flags.config_map):
-        problems.add("--policy-file", "give it or --config-map, one of the two")
-    if flags.config_map and flags.config_map.count("/") != 1:
-        problems.add("--config-map", f"{flags.config_map!r} is not namespace/name")
-    if flags.policy_file and not Path(flags.policy_file).is_file():
-        problems.add("--policy-file", f"{flags.policy_file}: no such file")
-    if bool(flags.signals) == bool(flags.demand_file):
-        problems.add("--signals", "give it or --demand-file, one of the two")
-    for address in flags.signals:
-        try:
-            split(address)
-        except ValueError as error:
-            problems.add("--signals", str(error))
-    if flags.local_fleet and flags.config_map:
-        problems.add("--local-fleet", "asks no Kubernetes for anything; write --policy-file")
-    if (flags.clock_factor != 1.0) != bool(flags.clock_agreed_at):
-        problems.add("--clock-factor", "goes with --clock-agreed-at, one not without the other")
-    if flags.clock_factor != 1.0 and not flags.local_fleet:
-        problems.add("--clock-factor", "a cluster has no other clock; write --local-fleet")
-    if flags.local_fleet and not flags.local_fleet.startswith(("http://", "https://")):
-        problems.add("--local-fleet", f"{flags.local_fleet!r} is not an http URL")
-    problems.raise_if_any()
-    return flags
-
-
-def usage() -> str:
-    """The text of ``--help``."""
-
-    def shown(_placeholder: str, default: object) -> str:
-        if default in (None, "", (), False):
-            return ""
-        return "true" if default is True else str(default)
-
-    return f"{INTRODUCTION}\n\n{pflag.usage(Flags, shown)}\n"
