@@ -48,7 +48,7 @@ from gateway.serving.listen import listen, serving, shown
 from gateway.serving.measured import MeasuredPolicy
 from gateway.serving.pages import config_page, endpoints_page
 from gateway.serving.policy_file import PolicyFile
-from gateway.serving.policy_given import Given, Refusal, given_by
+from gateway.serving.policy_given import Given, Refusal, fallback_of, given_by
 from gateway.serving.policy_in_force import Loaded, PolicyInForce, PolicySource
 from gateway.serving.pool_gauges import PoolGauges
 from gateway.serving.scraping import scraping
@@ -216,6 +216,7 @@ def build(
         taken=taken,
         refused=refused,
         clock=clock,
+        fallback=fallback_of(flags),
     )
     place.policy_taken(policy.given)
     for notice in policy.built.notices:

@@ -57,6 +57,16 @@ class Refusal:
     problems: tuple[Problem, ...]
 
 
+def fallback_of(flags: Flags) -> Given | None:
+    """What to serve with while a ConfigMap cannot be used; None is nothing.
+
+    Those defaults know no endpoints: they are of use where a flag says which pods those are.
+    """
+    if flags.config_map and (flags.pool_name or flags.endpoint_selector):
+        return Given(b"", Origin(BUILT_IN))
+    return None
+
+
 def given_by(flags: Flags) -> Given:
     """What the command line or the file it names says. Raises ConfigError."""
     if flags.config_file:

@@ -62,11 +62,13 @@ class PolicyInForce:
         taken: Callable[[Given, Loaded], None],
         refused: Callable[[Refusal], None],
         clock: Clock,
+        fallback: Given | None = None,
     ) -> None:
         """``load`` makes something of a text, or raises ConfigError, and may take long.
 
         ``measured`` makes the policy that requests are given; ``taken`` and ``refused`` hear of
-        what comes after ``given``. Raises Unusable if that is bad.
+        what comes after ``given``. If that is bad, ``fallback`` is in force and ``given`` refused;
+        without one it raises Unusable.
         """
         self._load = load
         self._measured = measured
@@ -74,21 +76,26 @@ class PolicyInForce:
         self._taken = taken
         self._refused = refused
         self._clock = clock
+        self.given = given
+        """What is in force."""
+        wrong: ConfigError | None = None
         try:
             self.loaded = load(given.text)
         except ConfigError as error:
-            raise Unusable(error.problems) from error
+            if fallback is None:
+                raise Unusable(error.problems) from error
+            self.given, self.loaded, wrong = fallback, load(fallback.text), error
         self._policy = measured(self.loaded.built)
         self._stop_forgetting = store.on_left(self.loaded.built.scheduler.left)
         self._newest = given.text
-        self.given = given
-        """What is in force."""
         self.since = clock.wall()
         """Unix seconds at which it took over."""
         self.refusal: Refusal | None = None
         """The last one; it stands if it is younger than ``since``."""
         self.standing = False
         """Whether the newest text was refused, and an older one is in force."""
+        if wrong is not None:
+            self._refuse(given.origin, wrong)
 
     @property
     def built(self) -> Built:
@@ -140,7 +147,7 @@ class PolicyInForce:
             problems = (*problems, Problem("", f"and {more} more"))
         self.refusal, self.standing = Refusal(self._clock.wall(), origin, problems), True
         for problem in problems:
-            log.error("%s not taken, the last good one stays: %s", origin, problem)
+            log.error("%s not taken, %s stays in force: %s", origin, self.given.origin, problem)
         self._refused(self.refusal)
 
     def _tell(self, origin: Origin, loaded: Loaded) -> None:

@@ -3,6 +3,10 @@
 A change reaches us as the watch says it, some milliseconds after it was written. While the API
 server is away what is in force stays; so it does when the ConfigMap is deleted, and that is said.
 Refusals are said where the operator looks: as an Event on the ConfigMap.
+
+A process that starts over a ConfigMap that cannot be used serves with a fallback where there is
+one: else each pod that is lost under a mistake that the others have long survived, and each that
+an autoscaler adds, would be missing until somebody mends it.
 """
 
 from __future__ import annotations
@@ -17,13 +21,13 @@ from typing import Any, Protocol
 
 from gateway.config.config_map import ConfigMapRef
 from gateway.config.flags import Flags
-from gateway.serving.policy_given import Given, Origin, Refusal
+from gateway.serving.policy_given import Given, Origin, Refusal, fallback_of
 from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
 from loadstar.kube.client import Follows, KubeClient
 from loadstar.kube.credentials import Credentials
-from loadstar.kube.errors import ApiError
+from loadstar.kube.errors import ApiError, NotFound
 from loadstar.kube.events import EventRecorder, Kind, Writes
 from loadstar.kube.objects import ObjectRef
 from loadstar.kube.reflector import Reflector
@@ -31,7 +35,8 @@ from loadstar.kube.resources import CONFIG_MAPS, Resource
 
 START_SECONDS = 20.0
 """How long to wait at the start for an API server, a ConfigMap or a right that comes just after
-us. Then the process ends with the reason, and kubelet tries again."""
+us. Then a fallback serves if only the ConfigMap is missing; else the process ends with the reason,
+and kubelet tries again."""
 RETRY_SECONDS = 0.5
 TOLD_SECONDS = 1.0
 """For the last word of a process that ends."""
@@ -91,7 +96,9 @@ def watching(flags: Flags, environment: Mapping[str, str], clock: Clock) -> Poli
         return None
     ref = ConfigMapRef.parse(flags.config_map)
     connect = connecting(flags, environment, clock)
-    return PolicyWatch(ref, connect, clock=clock, rng=random.Random(flags.seed))
+    return PolicyWatch(
+        ref, connect, clock=clock, rng=random.Random(flags.seed), fallback=fallback_of(flags)
+    )
 
 
 def origin(ref: ConfigMapRef, resource_version: str = "") -> Origin:
@@ -103,24 +110,40 @@ class PolicyWatch:
     """A ConfigMap as a source of configurations."""
 
     def __init__(
-        self, ref: ConfigMapRef, connect: Connects, *, clock: Clock, rng: random.Random
+        self,
+        ref: ConfigMapRef,
+        connect: Connects,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        fallback: Given | None = None,
     ) -> None:
+        self.fallback = fallback
+        """What to begin with where the ConfigMap cannot be used; None is not to begin."""
         self._ref = ref
         self._connect = connect
         self._clock = clock
         self._rng = rng
 
     async def first(self) -> Given:
-        """What it says now. Raises ConfigError, also where it is not to be had for long."""
+        """What it says now, or the fallback if it says nothing.
+
+        Raises ConfigError without one, or if the API server does not answer for long.
+        """
         ref = self._ref
         until, said = self._clock.now() + START_SECONDS, ""
         async with self._connect() as kube:
             while True:
                 try:
                     document = await kube.get(CONFIG_MAPS, ref.name, ref.namespace)
-                    return _seen(ref, document).given
+                    seen = _seen(ref, document)
+                    if seen.wrong is not None and self.fallback is not None:
+                        return self.fallback  # ``run`` refuses it, and says why
+                    return seen.given
                 except ApiError as error:
                     if self._clock.now() >= until:
+                        if isinstance(error, NotFound) and self.fallback is not None:
+                            return self.fallback
                         raise ConfigError.of(f"ConfigMap {ref}", str(error)) from error
                     if str(error) != said:
                         said = str(error)
@@ -156,14 +179,16 @@ class PolicyWatch:
             tasks.create_task(reflector.run(), name="ConfigMap")
             tasks.create_task(events.run(), name="Events")
             about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace)
+            said: Refusal | None = None
             while True:
                 await changed.wait()
                 changed.clear()
                 seen = reflector.objects.get((ref.namespace, ref.name))
                 about = about if seen is None else seen.about
-                before = policy.refusal, policy.standing
+                stood = policy.standing
                 await self._take(policy, seen)
-                self._say(events, about, policy, before)
+                self._say(events, about, policy, said, stood)
+                said = policy.refusal
 
     async def _take(self, policy: PolicyInForce, seen: _Seen | None) -> None:
         if seen is None:
@@ -178,13 +203,14 @@ class PolicyWatch:
         events: EventRecorder,
         about: ObjectRef,
         policy: PolicyInForce,
-        before: tuple[Refusal | None, bool],
+        said: Refusal | None,
+        stood: bool,
     ) -> None:
-        """Tell of a new refusal, and of the good version that ends one."""
-        refusal, stood = before
+        """Tell of a refusal that was not ``said``, and of the good version that ends one."""
         kind: Kind
-        if policy.refusal is not None and policy.refusal is not refusal:
+        if policy.standing and policy.refusal is not said:
             kind, reason = "Warning", "ConfigurationRefused"
+            assert policy.refusal is not None  # there is one that stands
             message = told(policy.refusal, policy.given)
         elif stood and not policy.standing:
             kind, reason = "Normal", "ConfigurationTaken"
@@ -200,7 +226,12 @@ def told(refusal: Refusal, in_force: Given | None) -> str:
     more = len(refusal.problems) - SHOWN_PROBLEMS
     if more > 0:
         lines.append(f"and {more} more, see the log")
-    instead = "a start is given up" if in_force is None else f"{in_force.sha256} stays in force"
+    if in_force is None:
+        instead = "a start is given up"
+    elif in_force.text:
+        instead = f"{in_force.sha256} stays in force"
+    else:
+        instead = f"the {in_force.origin} is in force"
     return f"not taken, {instead}: " + "; ".join(lines)
 
 

@@ -47,6 +47,7 @@ GRACE_SECONDS = 1.5
 CHANGE_SECONDS = 2.0
 """In which a policy must be in force."""
 PATIENCE_SECONDS = 30.0
+REFUSED = 'loadstar_gateway_reload_refused{file="config"}'
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,48 @@ async def test_a_day_in_production(
         log.info("%d workers: %s", workers, figures)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_pod_that_comes_while_the_policy_is_broken_serves_with_the_defaults(
+    workers: int, control_plane: ControlPlane, kube_namespace: str, tmp_path: Path
+) -> None:
+    """A lost pod's replacement, or one that an autoscaler adds under load."""
+    (port,) = free_ports(1)
+    async with AsyncExitStack() as scope:
+        site = Site(control_plane, kube_namespace, tmp_path, port, scope)
+        await site.do(control_plane.objects.apply, CRDS)
+        broken = EVEN.replace("type: max-score-picker", "type: max-score-pickr")
+        assert broken != EVEN
+        await site.apply(site.pool(), site.config_map(broken))
+        await site.start([1, 2])
+        running = await scope.enter_async_context(picker(site, workers, control_plane.kubeconfig))
+        up = await scope.enter_async_context(proxy(site, running))
+        load = Load(up.url)
+        await scope.enter_async_context(load.running(CLIENTS))
+        await until(lambda: _serve(load, 0.0, {1, 2}))
+        await _told_of(site, "max-score-pickr")
+        assert await running.metric(REFUSED) == 1.0
+        page = await running.page("/configz")
+        assert page["source"] == "built-in default"
+        assert "max-score-pickr" in str(page["lastRefusal"])
+        await site.apply(site.config_map(EVEN))
+        await until(lambda: _mended(running))
+        assert (await running.page("/configz"))["config"] == EVEN
+        assert load.failed() == []
+
+
+async def _told_of(site: Site, mistake: str) -> None:
+    async def told() -> bool:
+        events = await site.do(site.plane.objects.list, "v1", "Event", site.namespace)
+        about = [e for e in events if e["involvedObject"]["name"] == POLICY]
+        return any(mistake in e["message"] for e in about)
+
+    await until(told)
+
+
+async def _mended(running: RunningPicker) -> bool:
+    return await running.metric(REFUSED) == 0.0
+
+
 async def _pods_scale(site: Site, load: Load) -> None:
     """2 -> 20 -> 3, and everybody who is there serves."""
     began = CLOCK.now()
@@ -130,26 +173,15 @@ async def _weights_change(site: Site, load: Load) -> dict[str, float]:
 async def _a_broken_policy_is_refused(site: Site, load: Load, running: RunningPicker) -> None:
     broken = FOR_X.replace("type: queue-scorer", "type: queue-scorrer")
     await site.apply(site.config_map(broken))
-    refused = 'loadstar_gateway_reload_refused{file="config"}'
-
-    async def told() -> bool:
-        events = await site.do(site.plane.objects.list, "v1", "Event", site.namespace)
-        about = [e for e in events if e["involvedObject"]["name"] == POLICY]
-        return any("queue-scorrer" in e["message"] for e in about)
-
     began = CLOCK.now()
-    await until(told)
-    assert await running.metric(refused) == 1.0
+    await _told_of(site, "queue-scorrer")
+    assert await running.metric(REFUSED) == 1.0
     page = await running.page("/configz")
     assert page["config"] == FOR_Y
     assert "queue-scorrer" in str(page["lastRefusal"])
     assert set(load.served(began)) == {"2"}
     await site.apply(site.config_map(EVEN))
-
-    async def mended() -> bool:
-        return await running.metric(refused) == 0.0
-
-    await until(mended)
+    await until(lambda: _mended(running))
 
 
 async def _the_pool_goes_and_comes_back(site: Site, load: Load, running: RunningPicker) -> None:

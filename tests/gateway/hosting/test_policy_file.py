@@ -32,7 +32,10 @@ def loaded(text: bytes) -> Loaded:
 
 
 def in_force(
-    given: Given, reloads: list[bool] | None = None, clock: ManualClock | None = None
+    given: Given,
+    reloads: list[bool] | None = None,
+    clock: ManualClock | None = None,
+    fallback: Given | None = None,
 ) -> PolicyInForce:
     """What serves ``given``; ``reloads`` hears whether others were taken."""
     heard = [] if reloads is None else reloads
@@ -44,6 +47,7 @@ def in_force(
         taken=lambda given, loaded: heard.append(True),
         refused=lambda refusal: heard.append(False),
         clock=ManualClock() if clock is None else clock,
+        fallback=fallback,
     )
 
 

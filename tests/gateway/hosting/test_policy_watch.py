@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.config.command_line import parse
 from gateway.config.config_map import ConfigMapRef
-from gateway.serving.policy_given import Given, Origin, Refusal
+from gateway.serving.policy_given import BUILT_IN, Given, Origin, Refusal, fallback_of
 from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from gateway.serving.policy_watch import SHOWN_PROBLEMS, START_SECONDS, Kube, PolicyWatch, told
 from loadstar.config.errors import ConfigError, Problem
@@ -19,6 +20,7 @@ from tests.fakes.config_maps import FakeConfigMaps
 from tests.gateway.hosting.test_policy_file import BAD, FIRST, SECOND, in_force
 
 REF = ConfigMapRef("prod", "gateway", "picker.yaml")
+DEFAULTS = Given(b"", Origin(BUILT_IN))
 WRONG = 'plugins[0].type: unknown plugin type "queue-scorrer", did you mean queue-scorer?'
 pytestmark = pytest.mark.looptime
 
@@ -36,11 +38,14 @@ class LoopClock:
 class Cluster:
     """A gateway that follows a ConfigMap of a fake API server."""
 
-    def __init__(self) -> None:
+    def __init__(self, fallback: Given | None = None) -> None:
         self.api = FakeConfigMaps()
         self.api.write({"picker.yaml": FIRST})
         self.reloads: list[bool] = []
-        self.source = PolicyWatch(REF, self.connect, clock=LoopClock(), rng=random.Random(1))
+        self.fallback = fallback
+        self.source = PolicyWatch(
+            REF, self.connect, clock=LoopClock(), rng=random.Random(1), fallback=fallback
+        )
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Kube]:
@@ -48,7 +53,9 @@ class Cluster:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[PolicyInForce]:
-        policy = await asyncio.to_thread(in_force, await self.source.first(), self.reloads)
+        policy = await asyncio.to_thread(
+            in_force, await self.source.first(), self.reloads, fallback=self.fallback
+        )
         async with asyncio.TaskGroup() as tasks:
             run = tasks.create_task(self.source.run(policy))
             await until(lambda: self.api.lists == 1)
@@ -196,6 +203,41 @@ async def test_a_start_without_the_map_ends_with_the_reason() -> None:
     cluster.api.write(None)
     with pytest.raises(ConfigError, match=r'prod/gateway/picker.yaml: configmaps "gateway" not'):
         await cluster.source.first()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        pytest.param({"picker.yaml": BAD}, WRONG, id="broken"),
+        pytest.param({"other": ""}, "data[picker.yaml]: is missing; there are: other", id="no key"),
+        pytest.param(None, "there is no such ConfigMap", id="deleted"),
+    ],
+)
+async def test_a_start_over_a_map_that_cannot_be_used_serves_the_defaults_and_says_so(
+    data: dict[str, str] | None, problem: str
+) -> None:
+    """The replacement of a pod that was lost must not wait for somebody to mend a ConfigMap."""
+    cluster = Cluster(DEFAULTS)
+    cluster.api.write(data)
+    async with cluster.serving() as policy:
+        await until(lambda: cluster.api.events)
+        assert (policy.given, policy.standing, cluster.reloads) == (DEFAULTS, True, [False])
+        message = f"not taken, the built-in default is in force: {problem}"
+        assert cluster.said() == [("Warning", "ConfigurationRefused", message)]
+        cluster.api.write({"picker.yaml": SECOND})
+        await until(lambda: len(cluster.api.events) == 2)
+        assert (policy.given.text, policy.standing) == (SECOND.encode(), False)
+        assert cluster.reloads == [False, True]
+
+
+def test_only_who_is_told_the_pods_by_flags_has_defaults_to_fall_back_to() -> None:
+    for argv, fallback in [
+        (["--config-map=a/b", "--pool-name=p"], DEFAULTS),
+        (["--config-map=a/b", "--endpoint-selector=a=b", "--endpoint-target-ports=1"], DEFAULTS),
+        (["--config-map=a/b"], None),
+        (["--pool-name=p"], None),
+    ]:
+        assert fallback_of(parse(argv)[0]) == fallback
 
 
 async def test_a_start_that_is_given_up_is_said_on_the_object() -> None:
