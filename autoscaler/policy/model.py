@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
+from autoscaler.policy.consistency import contradictions
 from autoscaler.policy.pools import PoolPolicy
 from autoscaler.policy.profile import ProfilePolicy
 from autoscaler.policy.schedule import SchedulePolicy
 from loadstar.config.document import read
-from loadstar.config.errors import ConfigError, Problem, did_you_mean
+from loadstar.config.errors import ConfigError
 from loadstar.config.load import NOT_EMPTY, Fraction, Seconds, above, at_least, between, build, key
 
 
@@ -63,6 +64,12 @@ class VariantPolicy:
     """What a replica does here, as a shipped profile at the model's typical requests."""
     min_replicas: Annotated[int, at_least(0)] = 0
     max_replicas: Annotated[int, at_least(0)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_replicas is not None and self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"minReplicas {self.min_replicas} is more than maxReplicas {self.max_replicas}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,15 +201,7 @@ def load_policy(document: object, place: str = "") -> Policy:
     if isinstance(value, Mapping):
         value = _without_header(value, place)
     policy = build(Policy, value, place)
-    problems = [*_twice("models", policy.models, place), *_twice("pools", policy.pools, place)]
-    names = [pool.name for pool in policy.pools]
-    for m, model in enumerate(policy.models):
-        for v, variant in enumerate(model.variants):
-            if variant.pool not in names:
-                path = f"models[{m}].variants[{v}].pool"
-                hint = did_you_mean(variant.pool, names)
-                problems.append(Problem(_join(place, path), f'no pool "{variant.pool}"{hint}'))
-    problems += _bounds(policy, place)
+    problems = [problem.within(place) for problem in contradictions(policy)]
     if problems:
         raise ConfigError(problems)
     return policy
@@ -212,34 +211,10 @@ def _without_header(value: Mapping[str, object], place: str) -> dict[str, object
     for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         if value.get(name, wanted) != wanted:
             raise ConfigError.of(_join(place, name), f"must be {wanted}")
-    return {name: item for name, item in value.items() if name not in ("apiVersion", "kind")}
-
-
-def _twice(path: str, named: tuple[ModelPolicy | PoolPolicy, ...], place: str) -> list[Problem]:
-    seen: set[str] = set()
-    found: list[Problem] = []
-    for index, each in enumerate(named):
-        if each.name in seen:
-            where = _join(place, f"{path}[{index}].name")
-            found.append(Problem(where, f'"{each.name}" is there twice'))
-        seen.add(each.name)
-    return found
-
-
-def _bounds(policy: Policy, place: str) -> list[Problem]:
-    found: list[Problem] = []
-    for m, model in enumerate(policy.models):
-        if any(variant.pool not in {p.name for p in policy.pools} for variant in model.variants):
-            continue
-        most = sum(p.limit_units() * p.replicas_per_unit for _, p in policy.variants(model))
-        if most < model.min_replicas:
-            message = f"{model.min_replicas} is more than the {most} that its pools can hold"
-            found.append(Problem(_join(place, f"models[{m}].minReplicas"), message))
-    floor = sum(pool.min_units * pool.price_per_unit_hour for pool in policy.pools)
-    if policy.budget_per_hour is not None and floor > policy.budget_per_hour:
-        message = f"{policy.budget_per_hour:g} is less than the pools' minUnits cost, {floor:g}"
-        found.append(Problem(_join(place, "budgetPerHour"), message))
-    return found
+    made = {name: item for name, item in value.items() if name not in ("apiVersion", "kind")}
+    if made.get("mode") is False:
+        made["mode"] = Mode.OFF.value  # what YAML makes of off without quotation marks
+    return made
 
 
 def _join(place: str, path: str) -> str:

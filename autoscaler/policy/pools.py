@@ -76,6 +76,10 @@ class PoolPolicy:
     def __post_init__(self) -> None:
         if self.min_units > self.max_units:
             raise ValueError(f"minUnits {self.min_units} is more than maxUnits {self.max_units}")
+        if self.quota_units is not None and self.min_units > self.quota_units:
+            raise ValueError(f"minUnits {self.min_units} is more than quota {self.quota_units}")
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError("zones names one twice; keep one")
         if self.spot and self.reservation:
             raise ValueError("spot capacity cannot come from a reservation; remove one of the two")
         if self.provider == "local" and self.mode not in (PoolMode.LOCAL, PoolMode.OBSERVE):

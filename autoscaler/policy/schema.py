@@ -37,6 +37,7 @@ def policy_schema() -> dict[str, Any]:
     made = schema_of(Policy)
     header = {"apiVersion": {"const": API_VERSION}, "kind": {"const": KIND}}
     made["properties"] = {**header, **made["properties"]}
+    made["properties"]["mode"]["enum"].append(False)  # off without quotation marks, read as YAML
     return {"$schema": DRAFT, "title": KIND, **made}
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoscaler.policy.model import Mode, Policy, ServiceClass, load_policy
 from autoscaler.policy.pools import PoolMode
@@ -111,10 +115,93 @@ def test_all_problems_are_told_at_once_and_where() -> None:
             "models[0].sloTtftP95: must be text with a unit, not 2",
             id="a duration without its unit",
         ),
+        pytest.param(
+            "{models: [{name: m}], pools: [{name: p, minUnits: 3, quota: 2}]}",
+            "pools[0]: minUnits 3 is more than quota 2",
+            id="a floor above the quota",
+        ),
+        pytest.param(
+            "{models: [{name: m}], pools: [{name: p, zones: [a, b, a]}]}",
+            "pools[0]: zones names one twice; keep one",
+            id="a zone twice",
+        ),
+        pytest.param(
+            "{models: [{name: m, variants: [{pool: p, minReplicas: 3, maxReplicas: 2}]}], "
+            "pools: [{name: p}]}",
+            "models[0].variants[0]: minReplicas 3 is more than maxReplicas 2",
+            id="a variant between bounds that cross",
+        ),
+        pytest.param(
+            "{models: [{name: m, minReplicas: 4, variants: [{pool: p, maxReplicas: 2}]}], "
+            "pools: [{name: p}]}",
+            "models[0].minReplicas: 4 is more than the 2 that its pools can hold",
+            id="a floor above what variants may have",
+        ),
+        pytest.param(
+            "{models: [{name: m, maxReplicas: 4, variants: [{pool: p, minReplicas: 5}]}], "
+            "pools: [{name: p}]}",
+            "models[0].maxReplicas: 4 is less than the variants' minReplicas together, 5",
+            id="variants' floors above the model's bound",
+        ),
+        pytest.param(
+            "{models: [{name: m, variants: [{pool: p, minReplicas: 5}]}], "
+            "pools: [{name: p, maxUnits: 3}]}",
+            'models[0].variants[0].minReplicas: 5 is more than the 3 that pool "p" can hold',
+            id="a variant's floor above its pool",
+        ),
+        pytest.param(
+            "{models: [{name: m, minReplicas: 3, maxReplicas: 3}], "
+            "pools: [{name: p, replicasPerUnit: 2}]}",
+            "models[0].maxReplicas: whole units of its pools make 2 replicas and then more than 3: "
+            "none from minReplicas 3 on; raise it",
+            id="bounds between which no number of slices lies",
+        ),
+        pytest.param(
+            "{models: [{name: m, minReplicas: 5}], pools: [{name: p, replicasPerUnit: 4, "
+            "pricePerUnitHour: 3}], budgetPerHour: 5}",
+            "budgetPerHour: 5 is less than the models' minReplicas cost, 6",
+            id="a budget that does not pay the floor in whole units",
+        ),
+        pytest.param(
+            "{models: [{name: m, maxReplicas: 4, schedules: [{name: s, start: '08:00', "
+            "end: '09:00', minReplicas: 5}]}], pools: [{name: p}]}",
+            "models[0].schedules[0].minReplicas: 5 is more than maxReplicas 4",
+            id="an event's floor above the bound",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_mend(text: str, words: str) -> None:
     assert words in refusals(text)[0]
+
+
+@pytest.mark.parametrize("written", ["off", '"off"', "false"])
+def test_off_needs_no_quotation_marks(written: str) -> None:
+    """YAML reads the bare word as a truth value; whoever writes it wants the same as with them."""
+    assert load_policy(f"mode: {written}\n{SMALLEST}").mode is Mode.OFF
+
+
+@given(
+    pools=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 4)), min_size=1, max_size=3),
+    low=st.integers(1, 12),
+    more=st.integers(0, 5),
+)
+def test_bounds_are_taken_exactly_if_whole_units_can_keep_them(
+    pools: list[tuple[int, int]], low: int, more: int
+) -> None:
+    counts = itertools.product(*(range(units + 1) for _, units in pools))
+    sizes = {sum(n * each for n, (each, _) in zip(ns, pools, strict=True)) for ns in counts}
+    document = {
+        "models": [{"name": "m", "minReplicas": low, "maxReplicas": low + more}],
+        "pools": [
+            {"name": str(i), "replicasPerUnit": each, "maxUnits": units}
+            for i, (each, units) in enumerate(pools)
+        ],
+    }
+    if any(low <= size <= low + more for size in sizes):
+        load_policy(document)
+    else:
+        with pytest.raises(ConfigError):
+            load_policy(document)
 
 
 def test_a_header_of_another_kind_is_refused() -> None:
