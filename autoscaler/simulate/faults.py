@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from autoscaler.simulate.plant_file import INSTANT, Fault, FaultKind
+from autoscaler.simulate.fault import INSTANT, Fault, FaultKind
 
 MOST = 10_000
 """Repetitions of one fault that are looked at; a year of hourly ones."""
@@ -58,7 +58,7 @@ class Timeline:
         """The product of the factors of ``active``."""
         product = 1.0
         for fault in self.active(kind, pool, zone):
-            product *= fault.factor
+            product *= fault.times
         return product
 
 

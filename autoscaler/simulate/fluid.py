@@ -56,6 +56,10 @@ class FluidQueue:
         done, late, abandoned, load = self._out
         return Served(float(done), float(late), float(abandoned), float(load))
 
+    def overdue_requests(self) -> float:
+        """Requests that have waited past the objective and still wait."""
+        return float(self._requests[self._ages_in_time :].sum())
+
 
 def late_share(
     load: float, replicas: float, prefill_share: float, prefill_s: float, ttft_s: float

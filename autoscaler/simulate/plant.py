@@ -21,9 +21,10 @@ from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.simulate.backstop import Backstop
 from autoscaler.simulate.demand import DemandSeries
+from autoscaler.simulate.fault import INSTANT, FaultKind
 from autoscaler.simulate.faults import Timeline, unrolled
 from autoscaler.simulate.fluid import STEP_S, FluidQueue, Served
-from autoscaler.simulate.plant_file import INSTANT, FaultKind, PlantSpec
+from autoscaler.simulate.plant_file import PlantSpec
 from autoscaler.simulate.pools import OURSELVES, START_LOAD, Owner, begin, pool_of
 from autoscaler.simulate.provider_calls import Call, workload_call
 from autoscaler.simulate.truth import Truth, work_model
@@ -39,7 +40,7 @@ class Step:
 
     arrived: float
     served: Served
-    ready_speed: float  # reference replicas ready
+    ready_speed: float  # reference replicas that those ready are worth
     lost: float  # requests that sat on a replica that vanished
 
 
@@ -74,7 +75,9 @@ class Plant:
         self._faults = Timeline(unrolled(spec.faults, demand.seconds))
         self._queue = FluidQueue(spec.abandon_after_s, model.slo_ttft_p95_s)
         pools = {
-            pool.name: pool_of(pool, spec, policy, owner, self._faults, rng, self.calls.append)
+            pool.name: pool_of(
+                pool, spec, policy, owner, self._faults, rng, self.calls.append, writes=writes
+            )
             for pool in spec.pools
         }
         begin(pools, spec, policy, self._first_replicas())
@@ -91,8 +94,9 @@ class Plant:
         self._floor: dict[str, int] = {}
         self._backstop: Backstop | None = None
         if spec.backstop is not None:
-            size = sum(p.fleet.wanted for p in self.providers.values())
-            self._backstop = Backstop(spec.backstop.load, self.work, size, model.max_replicas)
+            self._backstop = Backstop(
+                spec.backstop.load, self.work, self.size(), model.max_replicas
+            )
         self._recent: deque[Step] = deque(maxlen=64)
         self._load = 0.0
 
@@ -118,12 +122,13 @@ class Plant:
         self._step += 1
         now_s = self._step * STEP_S
         self._hit_by_faults(now_s)
-        speed = 0.0
+        nominal = speed = 0.0
         replicas = 0
         lost = 0.0
         for name, provider in self.providers.items():
             fleet = provider.fleet
-            speed += fleet.ready * self.speeds[name]
+            nominal += fleet.ready * self.speeds[name]
+            speed += fleet.ready * self.speeds[name] * self._faults.factor(FaultKind.CAPACITY, name)
             replicas += fleet.ready
             fleet.advance(now_s)
             provider.tick(now_s)
@@ -133,11 +138,11 @@ class Plant:
         if self._backstop is not None and self._backstop.due(now_s):
             self._follow(self._backstop, now_s)
         arrived = float(self.demand.rate_rps[index]) * STEP_S
-        factor = self.factor * self._faults.factor(FaultKind.CAPACITY, "")
+        factor = self.factor * (speed / nominal if nominal > 0 else 1.0)
         served = self._queue.step(
             arrived,
             float(self.truth.work_s[index]),
-            speed * factor * STEP_S,
+            speed * self.factor * STEP_S,
             float(replicas),
             float(self.truth.prefill_share[index]),
             float(self.truth.prefill_s[index]) / factor,
@@ -147,21 +152,22 @@ class Plant:
         self._recent.append(step)
         return step
 
-    def capacity_rps(self) -> float:
-        """Requests a second that the ready replicas can do, of today's shape."""
-        index = min(self._step, len(self.demand) - 1)
-        speed = sum(p.fleet.ready * self.speeds[n] for n, p in self.providers.items())
-        factor = self.factor * self._faults.factor(FaultKind.CAPACITY, "")
-        return speed * factor / max(float(self.truth.work_s[index]), 1e-12)
-
     def longest_lead_s(self) -> float:
         """The longest that a new replica usually takes, in the slowest pool."""
         return max(p.fleet.longest_lead_s() for p in self.providers.values())
+
+    def size(self) -> int:
+        """Replicas that are asked for now, in all pools."""
+        return sum(p.fleet.wanted for p in self.providers.values())
 
     @property
     def waiting_requests(self) -> float:
         """Requests in the queue now."""
         return self._queue.waiting_requests
+
+    def overdue_requests(self) -> float:
+        """Requests in the queue that are late already, whenever they are served."""
+        return self._queue.overdue_requests()
 
     def _running_each(self, index: int) -> float:
         curve = self.truth.curve(index)

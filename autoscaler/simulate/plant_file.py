@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from autoscaler.policy.model import Policy
 from autoscaler.policy.profile import ProfilePolicy
-from loadstar.config import units
+from autoscaler.simulate.fault import Fault, Time
 from loadstar.config.document import read
 from loadstar.config.errors import ConfigError, Problem, did_you_mean
 from loadstar.config.load import (
     NOT_EMPTY,
     Fraction,
-    Parse,
     above,
     at_least,
     between,
@@ -28,7 +27,8 @@ from loadstar.config.load import (
     key,
 )
 
-Time: TypeAlias = Annotated[float, Parse(units.duration, numbers=True), at_least(0)]
+LONGEST_DELAY_S = 300.0
+"""Metrics that come later than this are none."""
 
 
 class Shape(StrEnum):
@@ -57,8 +57,13 @@ class ReplicaSpec:
     """At full load, of requests of ``inputTokens`` and ``outputTokens``: scales the profile."""
     input_tokens: Annotated[float, at_least(0)] = 1100.0
     output_tokens: Annotated[float, at_least(0)] = 200.0
+    """Of the requests that ``throughputRps`` counts."""
     capacity_factor: Annotated[float, above(0)] = 1.0
     """True capacity over what is said above: 0.75 is a profile that promises a third too much."""
+
+    def __post_init__(self) -> None:
+        if self.throughput_rps is not None and self.input_tokens + self.output_tokens == 0:
+            raise ValueError("throughputRps needs requests with tokens; write outputTokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,62 +89,9 @@ class PoolSpec:
     """Rest after which an empty unit goes; absent: 120 s where the controller owns the nodes, else
     the cluster autoscaler's 600 s."""
 
-
-class FaultKind(StrEnum):
-    """What can go wrong."""
-
-    STOCKOUT = "stockout"  # units asked for do not come until it is over
-    PREEMPT = "preempt"  # units are taken away, at once
-    QUOTA = "quota"  # the provider's limit becomes ``units``
-    METRICS_GAP = "metricsGap"  # nothing is known of demand
-    CAPACITY = "capacity"  # replicas do ``factor`` times the work
-    SLOW = "slow"  # lead times are ``factor`` times as long
-    CONFLICT = "conflict"  # somebody else's operation holds the pool
-    API_ERROR = "apiError"  # mutating calls are answered ``status``
-    RESIZE = "resize"  # somebody sets the pool to ``units``
-    UNDO = "undo"  # the cluster autoscaler takes the newest ``units`` back
-    NODE_LOSS = "nodeLoss"  # one node of ``units`` units fails: a slice is gone until repaired
-
-
-INSTANT = frozenset({FaultKind.PREEMPT, FaultKind.RESIZE, FaultKind.UNDO, FaultKind.NODE_LOSS})
-NEEDS_POOL = frozenset({FaultKind.QUOTA, FaultKind.RESIZE, FaultKind.UNDO})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing that goes wrong from ``at`` on, for ``duration``."""
-
-    kind: FaultKind
-    at_s: Time = field(metadata=key("at"))
-    duration_s: Time = field(default=0.0, metadata=key("duration"))
-    every_s: Annotated[Time, above(0)] | None = field(default=None, metadata=key("every"))
-    """Again after this long, until the end."""
-    pool: str = ""
-    """Empty: every pool."""
-    zone: str = ""
-    """Empty: every zone."""
-    units: Annotated[int, at_least(0)] | None = None
-    share: Annotated[Fraction, between(0, 1)] | None = None
-    factor: Annotated[float, above(0)] = 1.0
-    status: Annotated[int, between(400, 599)] = 503
-    late: bool = False
-    """Of a stockout: what was asked for and given up comes all the same, when it is over."""
-
     def __post_init__(self) -> None:
-        if self.kind in INSTANT and self.duration_s > 0:
-            raise ValueError(f"{self.kind} happens at once: remove duration")
-        if self.kind not in INSTANT and self.duration_s == 0 and self.kind not in LASTING:
-            raise ValueError(f"{self.kind} needs a duration")
-        if self.kind in NEEDS_POOL and not self.pool:
-            raise ValueError(f"{self.kind} needs a pool")
-        if self.kind in (FaultKind.QUOTA, FaultKind.RESIZE) and self.units is None:
-            raise ValueError(f"{self.kind} needs units")
-        if self.every_s is not None and self.every_s <= self.duration_s:
-            raise ValueError("every must be longer than duration")
-
-
-LASTING = frozenset({FaultKind.QUOTA, FaultKind.CAPACITY, FaultKind.SLOW})
-"""Without a duration these last until the end."""
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError("zones names one twice; keep one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +118,9 @@ class PlantSpec:
         default=120.0, metadata=key("abandonAfter")
     )
     drain_s: Time = field(default=60.0, metadata=key("drain"))
-    metrics_delay_s: Time = field(default=15.0, metadata=key("metricsDelay"))
+    metrics_delay_s: Annotated[Time, between(0, LONGEST_DELAY_S)] = field(
+        default=15.0, metadata=key("metricsDelay")
+    )
     scan_s: Time = field(default=10.0, metadata=key("clusterAutoscalerScan"))
     operation_s: Time = field(default=30.0, metadata=key("operationTime"))
     """How long a resize holds its pool against the next."""
@@ -196,22 +150,39 @@ def matched(spec: PlantSpec, policy: Policy, place: str = "") -> PlantSpec:
     Raises ConfigError where it has a pool, or a fault of one, that the policy does not know: nobody
     would ever use it.
     """
-    names = [pool.name for pool in policy.pools]
+    said = {pool.name: pool for pool in policy.pools}
+    given = {pool.name: pool for pool in spec.pools}
     problems = []
     for index, pool in enumerate(spec.pools):
-        if pool.name not in names:
-            hint = did_you_mean(pool.name, names)
-            where = _at(place, f"pools[{index}].name")
-            problems.append(Problem(where, f'the policy has no pool "{pool.name}"{hint}'))
+        where = _at(place, f"pools[{index}]")
+        if pool.name not in said:
+            hint = did_you_mean(pool.name, list(said))
+            message = f'the policy has no pool "{pool.name}"{hint}'
+            problems.append(Problem(f"{where}.name", message))
+            continue
+        limit = said[pool.name].quota_units if pool.quota_units is None else pool.quota_units
+        if pool.initial_units is not None and limit is not None and pool.initial_units > limit:
+            message = f"{pool.initial_units} is more than the pool's quota, {limit}"
+            problems.append(Problem(f"{where}.initialUnits", message))
+    zones = {n: (given[n].zones if n in given else ()) or p.zones for n, p in said.items()}
     for index, fault in enumerate(spec.faults):
-        if fault.pool and fault.pool not in names:
-            hint = did_you_mean(fault.pool, names)
-            where = _at(place, f"faults[{index}].pool")
-            problems.append(Problem(where, f'the policy has no pool "{fault.pool}"{hint}'))
+        problems += _nowhere(fault, zones, _at(place, f"faults[{index}]"))
     if problems:
         raise ConfigError(problems)
-    given = {pool.name: pool for pool in spec.pools}
-    return replace(spec, pools=tuple(given.get(n) or PoolSpec(name=n) for n in names))
+    return replace(spec, pools=tuple(given.get(n) or PoolSpec(name=n) for n in said))
+
+
+def _nowhere(fault: Fault, zones: Mapping[str, tuple[str, ...]], where: str) -> list[Problem]:
+    """What is wrong with the place that a fault hits; ``zones`` are those of each pool."""
+    if fault.pool and fault.pool not in zones:
+        hint = did_you_mean(fault.pool, list(zones))
+        return [Problem(f"{where}.pool", f'the policy has no pool "{fault.pool}"{hint}')]
+    hit = zones[fault.pool] if fault.pool else sorted({z for each in zones.values() for z in each})
+    if fault.zone and fault.zone not in hit:
+        whose = f'the pool "{fault.pool}" is' if fault.pool else "any pool is"
+        hint = did_you_mean(fault.zone, list(hit))
+        return [Problem(f"{where}.zone", f'"{fault.zone}" is no zone that {whose} in{hint}')]
+    return []
 
 
 def _plain(value: object) -> object:
@@ -221,11 +192,10 @@ def _plain(value: object) -> object:
     whole = dict(value)
     pools = whole.get("pools")
     if isinstance(pools, Mapping):
-        whole["pools"] = [
-            {"name": name, **pool} if isinstance(pool, Mapping) else {"name": name}
-            for name, pool in pools.items()
-            if isinstance(pool, Mapping | None)
-        ]
+        for name, pool in pools.items():
+            if not isinstance(pool, Mapping | None):
+                raise ConfigError.of(f"pools.{name}", f"must be a mapping, not {pool!r}")
+        whole["pools"] = [{"name": name, **(pool or {})} for name, pool in pools.items()]
     if isinstance(whole.get("pools"), list):
         whole["pools"] = [_plain_pool(pool) for pool in whole["pools"]]
     return whole

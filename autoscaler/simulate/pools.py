@@ -59,8 +59,10 @@ def pool_of(
     faults: Timeline,
     rng: random.Random,
     record: Callable[[Call], None],
+    *,
+    writes: bool = True,
 ) -> PlantPool:
-    """One pool, empty."""
+    """One pool, empty; ``writes`` False: nobody resizes it."""
     said = _said(policy, spec.name)
     # A policy that says nothing of how a pool is resized is simulated with the simplest way.
     mode = PoolMode.SET_SIZE if said.mode is PoolMode.OBSERVE else said.mode
@@ -83,6 +85,7 @@ def pool_of(
         zones=spec.zones or said.zones,
         quota_units=said.quota_units if spec.quota_units is None else spec.quota_units,
         quota_hidden=spec.quota_hidden,
+        max_units=said.max_units,
         owned=owned,
     )
     provider = Provider(
@@ -93,6 +96,7 @@ def pool_of(
         record,
         scan_s=plant.scan_s,
         operation_s=plant.operation_s,
+        writes=writes,
     )
     price = _first(spec.price_per_unit_hour, said.price_per_unit_hour)
     return PlantPool(provider, price)

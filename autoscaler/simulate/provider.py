@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from autoscaler.policy.pools import PoolMode
+from autoscaler.simulate.fault import Fault, FaultKind
 from autoscaler.simulate.faults import Timeline
 from autoscaler.simulate.fleet import Fleet
-from autoscaler.simulate.plant_file import Fault, FaultKind
-from autoscaler.simulate.provider_calls import Call, Pool, floor_call, resize_call
+from autoscaler.simulate.provider_calls import Call, Pool, floor_call, holds_pool, resize_call
 from autoscaler.simulate.units import Unit, UnitState
 
 OWNED: Final = frozenset({PoolMode.SET_SIZE, PoolMode.LOCAL, PoolMode.PROVISIONING_REQUEST})
@@ -43,6 +43,7 @@ class Provider:
         *,
         scan_s: float,
         operation_s: float,
+        writes: bool = True,
     ) -> None:
         self.pool = pool
         self.fleet = fleet
@@ -51,10 +52,10 @@ class Provider:
         self._record = record
         self._scan_s = scan_s
         self._operation_s = operation_s
+        self._writes = writes
         self._busy_until_s = 0.0
         self._retry_at_s = 0.0
         self._retry_s = RETRY_S
-        self._operations = 0
         self._learned_units: int | None = None
         self._back_off_s = BACK_OFF_S
         self._stockout_until_s = 0.0
@@ -89,6 +90,8 @@ class Provider:
         self._notice_stockout(now_s)
         if not self.pool.owned:
             self._autoscale(now_s)
+        elif not self._writes:
+            self._grow(now_s)
         elif now_s >= self._busy_until_s and now_s >= self._retry_at_s:
             self._resize(now_s)
 
@@ -96,15 +99,11 @@ class Provider:
         """Tell the cluster autoscaler's side how many units the controller wants to be there."""
         if self.pool.owned or self.pool.mode is PoolMode.OBSERVE or units == self._floor_units:
             return
-        if now_s < self._retry_at_s or (
-            self.pool.mode is PoolMode.FLOOR and now_s < self._busy_until_s
-        ):
-            return
         api, method, body = floor_call(self.pool, units)
+        if now_s < self._retry_at_s or (holds_pool(body) and now_s < self._busy_until_s):
+            return
         if self._ask(now_s, api, method, body) == OK:
             self._floor_units = units
-            if self.pool.mode is PoolMode.FLOOR:
-                self._busy_until_s = now_s + self._operation_s
 
     def began(self, fault: Fault, now_s: float) -> None:
         """An instantaneous fault hits this pool."""
@@ -132,27 +131,36 @@ class Provider:
             if not self._dry(unit.zone):
                 self.fleet.start(unit, now_s)
         if fault.late:
-            for _ in range(self._given_up_late):
+            for _ in range(self._room(self._given_up_late)):
                 self.fleet.add(now_s, self._zone(now_s), held=False)
             self._given_up_late = 0
 
     # --- the cluster autoscaler's way ---------------------------------------------------------
 
     def _autoscale(self, now_s: float) -> None:
-        missing = self.fleet.unplaced_units()
-        if missing:
-            limit = self._limit()
-            room = missing if limit is None else limit - self.fleet.units_total()
-            for _ in range(min(missing, room)):
-                zone = self._zone(now_s)
-                delay_s = self._scan_s * self._rng.random()
-                self.fleet.add(now_s, zone, held=self._dry(zone), delay_s=delay_s)
+        self._grow(now_s)
         for unit in self.fleet.unneeded():
             if unit.state is Unit.ASKED:
                 self._forget(unit, now_s)
         if self.fleet.units_up:
             for unit in self.fleet.rested(now_s):
                 self.fleet.remove(unit, now_s)
+
+    def _grow(self, now_s: float) -> None:
+        """Units for the pods that lack one, as many as the provider lets the pool have.
+
+        All that happens to a pool of ours while nobody may write: its group makes again what it
+        has lost.
+        """
+        for _ in range(self._room(self.fleet.unplaced_units())):
+            zone = self._zone(now_s)
+            delay_s = self._scan_s * self._rng.random()
+            self.fleet.add(now_s, zone, held=self._dry(zone), delay_s=delay_s)
+
+    def _room(self, units: int) -> int:
+        """How many of so many more units the provider's limit leaves."""
+        limit = self._limit()
+        return units if limit is None else max(0, min(units, limit - self.fleet.units_total()))
 
     # --- our own way --------------------------------------------------------------------------
 
@@ -167,17 +175,16 @@ class Provider:
         zones = max(1, len(self.pool.zones))
         at_least = have + more - len(going)
         target = -(-at_least // zones) * zones  # nodeCount is per zone
-        limit = self.pool.quota_units if not self.pool.quota_hidden else self._learned_units
-        if limit is not None and target > limit:
+        known = self.pool.quota_units if not self.pool.quota_hidden else self._learned_units
+        limit = self.pool.max_units if known is None else min(known, self.pool.max_units)
+        if target > limit:
             target = limit // zones * zones
-        if target == have:
-            return
+        if target == have or have - target > len(going):
+            return  # as it should be, or nearer only by taking nodes that serve
         api, method, body = resize_call(self.pool, target // zones)
         status = self._ask(now_s, api, method, body)
         if status != OK:
             return
-        self._operations += 1
-        self._busy_until_s = now_s + self._operation_s
         for unit in going[: max(0, have - target)]:
             if unit.state is Unit.ASKED:
                 self._forget(unit, now_s)
@@ -195,6 +202,8 @@ class Provider:
         self._record(call)
         if status == OK:
             self._retry_s = RETRY_S
+            if holds_pool(body):
+                self._busy_until_s = now_s + self._operation_s
         elif status == CONFLICT:
             self._retry_at_s = self._foreign_until_s
         else:
@@ -205,7 +214,7 @@ class Provider:
     def _answer(self, now_s: float, body: dict[str, Any]) -> tuple[int, str]:
         name = self.pool.name
         for fault in self._faults.active(FaultKind.API_ERROR, name):
-            return fault.status, "the provider is not well"
+            return fault.answer, "the provider is not well"
         for fault in self._faults.active(FaultKind.CONFLICT, name):
             self._foreign_until_s = fault.at_s + fault.duration_s
             return CONFLICT, f"Cluster is running incompatible operation operation-{name}-foreign"
@@ -242,7 +251,7 @@ class Provider:
         have = self.fleet.units_total()
         for unit in sorted(self.fleet.units, key=lambda u: -u.number)[: max(0, have - units)]:
             self.fleet.remove(unit, now_s)
-        for _ in range(units - have):
+        for _ in range(self._room(max(0, units - have))):
             self.fleet.add(now_s, self._emptiest(), held=False)
 
     def _limit(self) -> int | None:

@@ -22,6 +22,7 @@ class Pool:
     zones: tuple[str, ...]
     quota_units: int | None
     quota_hidden: bool
+    max_units: int
     owned: bool
 
 
@@ -56,6 +57,11 @@ def floor_call(pool: Pool, units: int) -> Request:
         case _:
             body = {"autoscaling": {"enabled": True, "totalMinNodeCount": nodes}}
             return "container.googleapis.com/v1", f"POST nodePools/{name}:setAutoscaling", body
+
+
+def holds_pool(body: dict[str, Any]) -> bool:
+    """Whether the provider is at work on the pool after the call, and takes no other meanwhile."""
+    return "nodeCount" in body or "autoscaling" in body
 
 
 def workload_call(now_s: float, model: str, pool: str, replicas: int) -> Call:

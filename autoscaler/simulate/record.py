@@ -51,6 +51,7 @@ class Recorder:
     forecasts: list[tuple[float, float, float]] = field(default_factory=list)
     """When, until when, and the upper bound of demand's work that was given."""
     sized: int | None = None
+    """The size that is asked for; at first, with which the fleet began."""
     decided: tuple[dict[str, int], str] | None = None
     decide_s: list[float] = field(default_factory=list)
 

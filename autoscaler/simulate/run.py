@@ -25,7 +25,7 @@ def run(
     timed: Callable[[], float] | None = None,
 ) -> Recorder:
     """Every step of the demand; ``timed`` reads a clock around each decision."""
-    recorder = Recorder()
+    recorder = Recorder(sized=plant.size())
     every = max(1, round(controller.period_s / STEP_S))
     nodes_of = {name: p.pool.nodes_per_unit for name, p in plant.providers.items()}
     fleets = [(n, p.fleet, plant.prices[n], nodes_of[n]) for n, p in plant.providers.items()]
@@ -56,11 +56,27 @@ def run(
         if (index + 1) % STEPS_A_MINUTE == 0 or index + 1 == len(plant.demand):
             minute.queue = plant.waiting_requests
             minute.replicas_ready = sum(f.ready for _, f, _, _ in fleets)
-            # What still waits at the very end has not been late yet; nothing is made up for it.
-            minute.late = min(minute.late, minute.finished) if minute.finished else 0.0
+            if index + 1 == len(plant.demand):
+                _close(minute, plant.overdue_requests(), recorder)
+            # Who sat on a replica that vanished had been counted as served, maybe minutes before:
+            # what a minute cannot hold is left to the next.
+            left = max(0.0, minute.late - minute.finished)
+            minute.late -= left
             recorder.minutes.append(minute)
-            minute = Minute()
+            minute = Minute(late=left)
     return recorder
+
+
+def _close(last: Minute, overdue: float, recorder: Recorder) -> None:
+    """Count in the ``last`` minute who waits on and is late already, and who is left from before.
+
+    Nobody is late twice, however often what served them was taken away.
+    """
+    before = recorder.minutes
+    arrived = last.arrived + sum(m.arrived for m in before)
+    last.finished += overdue
+    last.late = min(last.late + overdue, arrived - sum(m.late for m in before))
+    last.finished = max(last.finished, last.late)
 
 
 def violation_share(minute: Minute) -> float:

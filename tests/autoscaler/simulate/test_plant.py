@@ -226,6 +226,71 @@ def test_advice_changes_nothing() -> None:
     assert (world.calls, ready(world)) == ([], 2)
 
 
+def test_advice_writes_nothing_while_the_group_makes_again_what_it_lost() -> None:
+    """Somebody resizes the pool, a node is lost: whoever only advises calls nobody for either."""
+    faults = [
+        {"kind": "preempt", "at": 60, "units": 1},
+        {"kind": "resize", "at": 120, "pool": "a", "units": 5},
+    ]
+    world = plant(plant_spec(initialReplicas=2, faults=faults), writes=False)
+    passed(world, 65)
+    assert ready(world) == 1
+    passed(world, 1200)
+    assert (world.calls, ready(world)) == ([], 2)
+
+
+def test_a_rivals_floor_is_an_operation_that_holds_the_pool_too() -> None:
+    said = policy({"name": "a", "mode": "setSize"})
+    world = plant(
+        plant_spec(initialReplicas=2, operationTime=120), said=said, owner=Owner(owns_nodes=False)
+    )
+    for n in range(3, 9):
+        world.obey({"a": n})
+        passed(world, world.now_s + 15)
+    floors = asked(world, "setAutoscaling")
+    assert [t for t, _, _ in floors] == [0.0]
+    passed(world, 135)
+    world.obey({"a": 9})
+    assert [t for t, _, _ in asked(world, "setAutoscaling")] == [0.0, 135.0]
+
+
+def test_a_zone_more_is_not_a_way_past_the_bound() -> None:
+    """Five units in two zones are six or four."""
+    said = policy({"name": "a", "mode": "setSize", "maxUnits": 5, "zones": ["x", "y"]})
+    world = plant(plant_spec(initialReplicas=2), said=said)
+    passed(world, 60)
+    world.obey({"a": 5})
+    passed(world, 600)
+    assert asked(world) == [(65.0, {"nodeCount": 2}, 200)]
+
+
+def test_nothing_that_serves_is_taken_to_keep_zones_equal() -> None:
+    said = policy({"name": "a", "mode": "setSize", "maxUnits": 3, "zones": ["x", "y"]})
+    world = plant(plant_spec({"initialUnits": 3}), said=said)
+    passed(world, 60)
+    world.obey({"a": 4})
+    passed(world, 600)
+    assert (asked(world), ready(world)) == ([], 3)
+
+
+def test_nobody_gets_more_than_the_quota() -> None:
+    faults = [{"kind": "resize", "at": 60, "pool": "a", "units": 9}]
+    world = plant(plant_spec({"quota": 4}, initialReplicas=2, faults=faults), writes=False)
+    passed(world, 70)
+    assert nodes(world) == 4
+
+
+def test_a_slow_pool_slows_only_itself() -> None:
+    said = policy({"name": "a"}, {"name": "b"})
+    faults = [{"kind": "capacity", "at": 60, "duration": 60, "pool": "b", "factor": 0.5}]
+    spec = plant_spec(
+        {"name": "a", "initialUnits": 2}, {"name": "b", "initialUnits": 2}, faults=faults
+    )
+    world = plant(spec, said=said)
+    speeds = [world.step().ready_speed for _ in range(30)]
+    assert (speeds[0], speeds[15], speeds[-1]) == (4.0, 3.0, 4.0)
+
+
 def test_metrics_come_late_and_gaps_are_not_zero() -> None:
     faults = [{"kind": "metricsGap", "at": 300, "duration": "60s"}]
     world = plant(plant_spec(faults=faults), constant(20, 3600))

@@ -89,6 +89,32 @@ def test_a_pool_that_the_policy_does_not_know_is_a_mistake() -> None:
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
+        (
+            {"faults": [{"kind": "stockout", "at": 0, "duration": 60, "zone": "us-b"}]},
+            'faults[0].zone: "us-b" is no zone that any pool is in, did you mean us-a?',
+        ),
+        (
+            {"pools": {"a": {"zones": ["us-c"]}},
+             "faults": [{"kind": "undo", "at": 0, "pool": "a", "zone": "us-a"}]},
+            'faults[0].zone: "us-a" is no zone that the pool "a" is in, did you mean us-c?',
+        ),
+        (
+            {"pools": {"a": {"initialUnits": 5}}},
+            "pools[0].initialUnits: 5 is more than the pool's quota, 4",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_policy_and_the_plant_cannot_both_mean_is_a_mistake(
+    document: object, problem: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        matched(load_plant(document), policy({"name": "a", "zones": ["us-a"], "quota": 4}))
+    assert str(error.value) == problem
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
         ({"pools": ["a", "a"]}, 'pools[1].name: "a" is there twice'),
         ({"pools": ["a"], "drane": 60}, "drane: unknown key, did you mean drain?"),
         (
@@ -102,6 +128,36 @@ def test_a_pool_that_the_policy_does_not_know_is_a_mistake() -> None:
         (
             {"pools": [{"name": "a", "nodeLeadTime": "soon"}]},
             "pools[0].nodeLeadTime.median: 'soon' is not a duration like 250ms or 1m30s",
+        ),
+        ({"pools": {"a": 3}}, "pools.a: must be a mapping, not 3"),
+        (
+            {"pools": [{"name": "a", "zones": ["x", "x"]}]},
+            "pools[0]: zones names one twice; keep one",
+        ),
+        (
+            {"replica": {"throughputRps": 9, "inputTokens": 0, "outputTokens": 0}},
+            "replica: throughputRps needs requests with tokens; write outputTokens",
+        ),
+        ({"metricsDelay": "6m"}, 'metricsDelay: must be between 0 and 300, not "6m"'),
+        (
+            {"faults": [{"kind": "capacity", "at": 0}]},
+            "faults[0]: capacity needs factor",
+        ),
+        (
+            {"faults": [{"kind": "metricsGap", "at": 0, "duration": 60, "pool": "a"}]},
+            "faults[0]: metricsGap reads no more than its times: remove pool",
+        ),
+        (
+            {"faults": [{"kind": "quota", "at": 0, "pool": "a", "zone": "x", "units": 2}]},
+            "faults[0]: quota reads pool, units: remove zone",
+        ),
+        (
+            {"faults": [{"kind": "preempt", "at": 0, "units": 0, "share": 0.5}]},
+            "faults[0]: units and share say the same thing twice: remove one",
+        ),
+        (
+            {"faults": [{"kind": "slow", "at": 0, "factor": 2, "every": "1h"}]},
+            "faults[0]: slow without a duration lasts: remove every",
         ),
     ],
 )

@@ -90,6 +90,43 @@ def test_a_trace_is_split_into_days_to_tune_on_and_days_to_judge(
     assert split.judged == (judged[0] * DAY_S, judged[1] * DAY_S)
 
 
+def test_who_waits_in_vain_until_the_end_is_late() -> None:
+    """One replica under the work of fifty, for a minute: nobody has been abandoned yet."""
+    world = Scenario(
+        plant=plant_spec(initialReplicas=1),
+        policy=policy(maxReplicas=1),
+        demand=constant(50 * RPS_OF_REPLICA, 60),
+    )
+    made = world.outcome("static")
+    assert 0.95 < made.violation_fraction <= 1
+    assert made.violation_minutes == 1
+    assert made.minutes[-1].late <= made.minutes[-1].finished
+
+
+def test_who_sat_on_the_last_replica_is_late_even_if_nobody_is_served_any_more() -> None:
+    world = Scenario(
+        plant=plant_spec(
+            initialReplicas=1, abandonAfter="10m", faults=[{"kind": "preempt", "at": 121}]
+        ),
+        policy=policy(maxReplicas=1),
+        demand=constant(0.5 * RPS_OF_REPLICA, 360),
+    )
+    made = world.outcome("static")
+    queue = made.minutes[-1].queue
+    lost = sum(m.late for m in made.minutes) - queue
+    assert lost > 1
+    assert sum(m.late for m in made.minutes) <= made.requests
+
+
+def test_the_first_change_of_the_size_counts() -> None:
+    world = Scenario(
+        plant=plant_spec(initialReplicas=5), policy=policy(), demand=constant(RPS_OF_REPLICA, 600)
+    )
+    made = world.outcome("static")
+    changes = {c["t_s"] for c in made.calls if c["api"] == "autoscaling/v2"}
+    assert (made.actions, len(changes)) == (1, 1)
+
+
 def test_a_report_has_what_the_contract_asks_for_and_always_the_same_bytes() -> None:
     world = Scenario(
         plant=plant_spec(noiseCv=0.1),
