@@ -17,6 +17,7 @@ from autoscaler.capacity.profiles import profile_of
 from autoscaler.capacity.work import WorkModel
 from autoscaler.commands.backtest_page import NoPlots, page, table
 from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
+from autoscaler.commands.words import positive, seed
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.simulate.backtest import Result, Split, backtest
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS
@@ -158,17 +159,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plant", type=Path, metavar="PLANT.yaml", help="else exactly as the policy believes"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=seed, default=1)
     parser.add_argument("--model", default="", help="of the policy; the first unless given")
     parser.add_argument(
         "--controllers", type=_controllers, default=list(CONTROLLERS), metavar="A,B,..."
     )
     parser.add_argument("--untuned", action="store_true", help="rivals with their usual knobs")
-    parser.add_argument("--train-days", type=float, help="days to tune on; half unless given")
-    parser.add_argument("--input-tokens", type=float, help="where the trace has only rates")
-    parser.add_argument("--output-tokens", type=float, help="where the trace has only rates")
+    parser.add_argument("--train-days", type=positive, help="days to tune on; half unless given")
+    parser.add_argument("--input-tokens", type=positive, help="where the trace has only rates")
+    parser.add_argument("--output-tokens", type=positive, help="where the trace has only rates")
     parser.add_argument(
-        "--peak-replicas", type=float, help="scale the trace so that its peak needs so many"
+        "--peak-replicas", type=positive, help="scale the trace so that its peak needs so many"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
     parser.add_argument("--json", type=Path, metavar="FILE")

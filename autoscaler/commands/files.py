@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import lzma
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,10 +34,10 @@ def opened(path: Path) -> Iterator[TextIO]:
     """A text file, unpacked on the way if its name ends in ``.xz``."""
     try:
         if path.suffix == ".xz":
-            with lzma.open(path, "rt", encoding="utf-8", newline="") as file:
+            with lzma.open(path, "rt", encoding="utf-8-sig", newline="") as file:
                 yield file
         else:
-            with path.open(encoding="utf-8", newline="") as file:
+            with path.open(encoding="utf-8-sig", newline="") as file:
                 yield file
     except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
         raise Unusable(f"{path}: {error}") from None
@@ -47,15 +48,18 @@ def policy_of(path: Path, *, active: bool = False) -> Policy:
 
     ``active``: where it does not say ``mode`` it acts, which is what a simulation is for.
     """
+    place = ""
     try:
         value = read(_text(path))
         if isinstance(value, Mapping) and value.get("kind") == "ConfigMap":
+            place = f"data[{CONFIG_KEY}]"
             value = read(_wrapped(path, value))
         if active and isinstance(value, Mapping) and value.get("mode") is None:
             value = {**value, "mode": "active"}
         policy = load_policy(value)
     except ConfigError as error:
-        raise Unusable(_named(path, error)) from None
+        problems = [problem.within(place) for problem in error.problems]
+        raise Unusable(_named(path, ConfigError(problems))) from None
     unknown = unknown_profiles(policy)
     if unknown:
         raise Unusable(f"{path}: {unknown[0]}")
@@ -96,13 +100,15 @@ def demand_of(
         return series, _first_t_s(path)
     except BadDemand as error:
         raise Unusable(str(error)) from None
+    except csv.Error as error:
+        raise Unusable(f"{path}: not CSV: {error}") from None
 
 
 def _first_t_s(path: Path) -> float:
     """The time of the first row, where times are numbers of seconds; 0 elsewhere."""
     with opened(path) as file:
         lines = (line for line in file if line.strip() and not line.startswith("#"))
-        names = [name.strip().lower() for name in next(lines, "").lstrip("\ufeff").split(",")]
+        names = [name.strip().lower() for name in next(lines, "").split(",")]
         if "t_s" not in names:
             return 0.0
         cells = next(lines, "").split(",")

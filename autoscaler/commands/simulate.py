@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
+from autoscaler.commands.words import knob_problem, positive, seed
 from autoscaler.policy.model import Mode
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS, OURS
 from autoscaler.simulate.record import Outcome, encoded, outcome
@@ -25,6 +26,9 @@ USAGE_ERROR = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one simulation; 0, or 2 where a file cannot be used."""
     arguments = _parser().parse_args(argv)
+    if problem := knob_problem(arguments.controller, arguments.knob):
+        sys.stderr.write(f"{problem}\n")
+        return USAGE_ERROR
     try:
         policy = policy_of(arguments.policy, active=True)
         if arguments.active and policy.mode is Mode.ADVISORY:
@@ -100,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "Mooncake trace; .xz is unpacked",
     )
     parser.add_argument("--plant", type=Path, required=True, metavar="PLANT.yaml")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=seed, default=1)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures here")
     parser.add_argument(
         "--controller",
@@ -120,8 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--active", action="store_true", help="see what an advisory policy would do, done"
     )
-    parser.add_argument("--input-tokens", type=float, help="where the trace has only rates")
-    parser.add_argument("--output-tokens", type=float, help="where the trace has only rates")
+    parser.add_argument("--input-tokens", type=positive, help="where the trace has only rates")
+    parser.add_argument("--output-tokens", type=positive, help="where the trace has only rates")
     return parser
 
 

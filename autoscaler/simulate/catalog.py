@@ -41,6 +41,8 @@ class Entry:
     what: str
     knob: float = 0.0
     grid: tuple[float, ...] = ()
+    above: float = 0.0
+    """What a knob must be more than."""
     owns_nodes: bool = False
     """Whether it releases nodes itself; the others leave that to the cluster autoscaler."""
     release_s: float | None = None
@@ -177,6 +179,7 @@ CONTROLLERS: Final[Mapping[str, Entry]] = MappingProxyType(
             what="ours without the forecast",
             knob=0.0,
             grid=(-0.05, 0.0, 0.05, 0.1, 0.2, 0.3),
+            above=-1.0,
             owns_nodes=True,
         ),
         "oracle": Entry(

@@ -20,6 +20,10 @@ from loadstar.config.errors import did_you_mean
 LONGEST_S = 120 * 86400.0
 DEFAULT_INPUT_TOKENS = 1100.0
 DEFAULT_OUTPUT_TOKENS = 200.0
+MOST = 1e9
+"""Requests a second, or tokens of one; more is a slip of the pen, and sums of it overflow."""
+IN_MILLISECONDS = 1e11
+"""Seconds beyond it lie in the 52nd century."""
 COLUMNS = ("t_s", "rate_rps", "input_tokens", "output_tokens", "prefix_hit")
 
 
@@ -131,10 +135,14 @@ def _rows(numbered: Sequence[tuple[int, str]], place: str) -> list[tuple[float, 
         raise BadDemand(f"{place}: empty; the first line must be {','.join(COLUMNS)}")
     first, header = numbered[0]
     names = [name.strip().lower() for name in next(csv.reader([header.lstrip("\ufeff")]))]
-    for name in names:
+    if len(names) == 1 and any(mark in header for mark in ";\t"):
+        raise BadDemand(f"{place}:{first}: write commas between the columns")
+    for index, name in enumerate(names):
         if name not in COLUMNS:
             hint = did_you_mean(name, COLUMNS)
             raise BadDemand(f"{place}:{first}: unknown column {name!r}{hint}")
+        if name in names[:index]:
+            raise BadDemand(f"{place}:{first}: the column {name} is there twice")
     for name in COLUMNS[:2]:
         if name not in names:
             raise BadDemand(f"{place}:{first}: the column {name} is missing")
@@ -172,9 +180,12 @@ def _cell(text: str, name: str, place: str) -> float:
         value = float(text)
     except ValueError:
         raise BadDemand(f"{place}: {name} is {text[:40]!r}, not a number") from None
-    highest = 1.0 if name == "prefix_hit" else math.inf
+    if name == "t_s" and value > IN_MILLISECONDS:
+        raise BadDemand(f"{place}: t_s is {text[:40]}, milliseconds by its size; write seconds")
+    highest = {"prefix_hit": 1.0, "t_s": math.inf}.get(name, MOST)
     if not math.isfinite(value) or (name != "t_s" and not 0 <= value <= highest):
-        raise BadDemand(f"{place}: {name} is {text[:40]}, out of range")
+        bounds = "" if name == "t_s" else f": it must be between 0 and {highest:g}"
+        raise BadDemand(f"{place}: {name} is {text[:40]}, out of range{bounds}")
     return value
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
@@ -19,6 +20,7 @@ import numpy as np
 from autoscaler.simulate.demand import (
     DEFAULT_INPUT_TOKENS,
     DEFAULT_OUTPUT_TOKENS,
+    LONGEST_S,
     BadDemand,
     DemandSeries,
     of_rates,
@@ -45,19 +47,25 @@ def read_any(
 ) -> DemandSeries:
     """The series of any known format. Rate traces have no tokens: the arguments give them."""
     rest = iter(lines)
-    first = next((line for line in rest if line.strip() and not line.startswith("#")), "")
+    before: list[str] = []  # comments; they count where a problem names its line
+    first = ""
+    for line in rest:
+        if line.strip() and not line.startswith("#"):
+            first = line
+            break
+        before.append(line)
     whole = chain([first], rest)
     header = first.strip().lstrip("\ufeff")
     if header.startswith("{"):
-        return _requests(_mooncake(whole, place))
+        return _requests(_mooncake(whole, place), place)
     names = [name.strip().lower() for name in header.split(",")]
     if "contexttokens" in names:
-        return _requests(_azure(whole, place))
+        return _requests(_azure(whole, place), place)
     if "rate_weighted_cv" in names or ("client" in names and "cv" in names):
         rates, cvs = servegen(whole, place)
         series = expanded(rates, cvs, rng)
         return of_rates(series, input_tokens=input_tokens, output_tokens=output_tokens)
-    return read_csv(whole, place)
+    return read_csv(chain(before, whole), place)
 
 
 # --- rates --------------------------------------------------------------------------------------
@@ -70,25 +78,46 @@ def servegen(lines: Iterable[str], place: str) -> tuple[Floats, Floats]:
     """
     windows: dict[int, tuple[float, float]] = {}
     for number, row in enumerate(csv.DictReader(lines), 2):
-        try:
-            window = round(float(row["t_s"]) / WINDOW_S)
-            rate = float(row["rate_rps"])
-            cv = float(row["rate_weighted_cv"] if "rate_weighted_cv" in row else row["cv"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadDemand(f"{place}:{number}: {error!r}") from None
+        cv_column = "rate_weighted_cv" if "rate_weighted_cv" in row else "cv"
+        t_s, rate, cv = (
+            _number(row.get(name), name, f"{place}:{number}")
+            for name in ("t_s", "rate_rps", cv_column)
+        )
+        window = round(t_s / WINDOW_S)
         total, weighted = windows.get(window, (0.0, 0.0))
         windows[window] = (total + rate, weighted + rate * min(cv, 20.0) ** 2)
     if not windows:
         raise BadDemand(f"{place}: no rows below the header")
-    count = max(windows) + 1
+    first = min(windows)
+    count = max(windows) - first + 1
+    _bounded(count * WINDOW_S, place)
     rates, cvs = np.zeros(count), np.ones(count)
     for window, (total, weighted) in windows.items():
-        rates[window] = total
+        rates[window - first] = total
         if total > 0:
-            cvs[window] = np.sqrt(weighted / total)
+            cvs[window - first] = np.sqrt(weighted / total)
     if not (rates > 0).any():
         raise BadDemand(f"{place}: every rate is zero")
     return rates, cvs
+
+
+def _number(text: object, name: str, place: str) -> float:
+    """A number of 0 or more in a column of a trace."""
+    try:
+        value = float(text) if isinstance(text, str | int | float) else math.nan
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        given = "missing" if text is None else repr(text)[:40]
+        raise BadDemand(f"{place}: {name} is {given}; it must be a number of 0 or more")
+    return value
+
+
+def _bounded(seconds: float, place: str) -> None:
+    if seconds > LONGEST_S:
+        raise BadDemand(
+            f"{place}: {seconds / 86400:.0f} days are more than {LONGEST_S / 86400:.0f}"
+        )
 
 
 def expanded(rates: Floats, cvs: Floats, rng: np.random.Generator) -> Floats:
@@ -125,43 +154,54 @@ def expanded(rates: Floats, cvs: Floats, rng: np.random.Generator) -> Floats:
 
 # --- requests -----------------------------------------------------------------------------------
 
-Row = tuple[float, int, int]
+Row = tuple[float, float, float]
 
 
 def _mooncake(lines: Iterable[str], place: str) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        where = f"{place}:{number}"
         try:
             row = json.loads(line)
-            yield row["timestamp"] / 1000.0, int(row["input_length"]), int(row["output_length"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadDemand(f"{place}:{number}: {error!r}") from None
+        except ValueError as error:
+            raise BadDemand(f"{where}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise BadDemand(f"{where}: not a JSON object with timestamp and lengths")
+        at_ms, given, made = (
+            _number(row.get(name), name, where)
+            for name in ("timestamp", "input_length", "output_length")
+        )
+        yield at_ms / 1000.0, given, made
 
 
 def _azure(lines: Iterable[str], place: str) -> Iterator[Row]:
     began: datetime | None = None
     for number, row in enumerate(csv.DictReader(lines), 2):
+        where = f"{place}:{number}"
         try:
-            at = datetime.fromisoformat(row["TIMESTAMP"][:26])
-            tokens = int(row["ContextTokens"]), int(row["GeneratedTokens"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadDemand(f"{place}:{number}: {error!r}") from None
+            at = datetime.fromisoformat((row.get("TIMESTAMP") or "")[:26]).replace(tzinfo=None)
+        except ValueError:
+            raise BadDemand(f"{where}: TIMESTAMP is {row.get('TIMESTAMP')!r}, no time") from None
+        given, made = (
+            _number(row.get(name), name, where) for name in ("ContextTokens", "GeneratedTokens")
+        )
         began = began or at
-        yield (at - began).total_seconds(), *tokens
+        yield (at - began).total_seconds(), given, made
 
 
-def _requests(rows: Iterable[Row]) -> DemandSeries:
+def _requests(rows: Iterable[Row], place: str) -> DemandSeries:
     """Requests counted into steps; their mean sizes held where a step has none."""
     known: Sequence[Row] = sorted(rows)
     if not known:
-        raise BadDemand("no requests")
+        raise BadDemand(f"{place}: no requests below the header")
+    _bounded(known[-1][0] - known[0][0], place)
     steps = int((known[-1][0] - known[0][0]) // STEP_S) + 1
     at = ((np.array([r[0] for r in known]) - known[0][0]) // STEP_S).astype(np.int64)
     count = np.bincount(at, minlength=steps).astype(np.float64)
     sizes = []
     for column in (1, 2):
-        tokens = np.array([float(row[column]) for row in known])
+        tokens = np.array([row[column] for row in known])
         total = np.asarray(np.bincount(at, weights=tokens, minlength=steps), dtype=np.float64)
         sizes.append(_held_means(total, count))
     return DemandSeries(

@@ -96,6 +96,49 @@ def test_an_unusable_file_is_named_with_its_place(
     assert f"{files}/{problem}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--controller", "hpa-rate", "--knob", "0"], "hpa-rate needs a number above 0, not 0"),
+        (["--controller", "kpa", "--knob", "nan"], "kpa needs a number above 0, not nan"),
+        (["--controller", "react", "--knob", "-1"], "react needs a number above -1, not -1"),
+        (["--knob", "2"], "predictive has none; its knobs are the policy's"),
+    ],
+)
+def test_a_knob_that_no_controller_can_have_is_refused(
+    files: Path, capsys: pytest.CaptureFixture[str], words: list[str], problem: str
+) -> None:
+    assert simulate(files, *words) == 2
+    assert f"--knob: {problem}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--seed", "-1"], "--seed: '-1' is not a whole number of 0 or more"),
+        (["--input-tokens", "nan"], "--input-tokens: 'nan' is not a number above 0"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(
+    files: Path, capsys: pytest.CaptureFixture[str], words: list[str], problem: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        simulate(files, *words)
+    assert stopped.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_problem_in_a_config_map_is_named_with_its_key(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = "".join(
+        f"    {line}\n" for line in "models: [{name: m}]\npools: [{nam: a}]".splitlines()
+    )
+    (files / "p.yaml").write_text(f"kind: ConfigMap\ndata:\n  autoscaler.yaml: |\n{inner}")
+    assert simulate(files) == 2
+    assert "p.yaml: data[autoscaler.yaml].pools[0].nam: unknown key" in capsys.readouterr().err
+
+
 def test_a_backtest_prints_a_line_a_controller(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,12 +44,42 @@ def test_a_row_without_a_rate_keeps_the_load_and_hides_it() -> None:
         (["t_s,rate_rps", "0,1", "0,2"], "demand:3: t_s must be a number that grows"),
         (["t_s,rate_rps", "0,1,2"], "demand:2: 3 cells, not 2"),
         (["t_s,rate_rps", "0,"], "demand: no row has a rate"),
+        (["t_s,rate_rps,rate_rps", "0,1,1"], "demand:1: the column rate_rps is there twice"),
+        (["t_s;rate_rps", "0;1"], "demand:1: write commas between the columns"),
+        (["t_s,rate_rps", "0,1e300"], "demand:2: rate_rps is 1e300, out of range"),
+        (["t_s,rate_rps", "1767571200000,1"], "demand:2: t_s is 1767571200000, milliseconds"),
     ],
 )
 def test_a_bad_file_names_the_line_and_the_mend(lines: list[str], message: str) -> None:
     with pytest.raises(BadDemand) as error:
         read_csv(lines)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["# of May", "t_s,rate_rps", "0,x"], "d:3: rate_rps is 'x', not a number"),
+        (["{}"], "d:1: timestamp is missing"),
+        (["{'"], "d:1: not JSON"),
+        (['{"timestamp": 1e400, "input_length": 1, "output_length": 1}'], "d:1: timestamp is inf"),
+        (["{}".replace("}", '"timestamp": 0, "input_length": -1}')], "d:1: input_length is -1"),
+        (["TIMESTAMP,ContextTokens,GeneratedTokens", "noon,1,1"], "d:2: TIMESTAMP is 'noon'"),
+        (["TIMESTAMP,ContextTokens,GeneratedTokens"], "d: no requests below the header"),
+        (["t_s,rate_rps,rate_weighted_cv", "0,,1"], "d:2: rate_rps is ''"),
+        (["t_s,rate_rps,rate_weighted_cv", "0,1,1", "1e12,1,1"], "d: 11574074 days are more than"),
+    ],
+)
+def test_a_bad_trace_names_its_line_whatever_the_format(lines: list[str], message: str) -> None:
+    with pytest.raises(BadDemand) as error:
+        read_any(lines, "d", np.random.default_rng(1))
+    assert str(error.value).startswith(message)
+
+
+def test_a_trace_begins_with_its_first_window() -> None:
+    """Times may be dates: what lies before them is not demand that nobody recorded."""
+    rates, _ = servegen(["t_s,rate_rps,rate_weighted_cv", "1767571200,7,1", "1767571800,8,1"], "s")
+    assert rates.tolist() == [7, 8]
 
 
 def test_formats_are_told_by_their_first_line() -> None:
