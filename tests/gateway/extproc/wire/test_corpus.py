@@ -8,17 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.extproc.wire.connection import Connection
-from load_tests.fuzz_wire import (
-    MAX_CORPUS_BYTES,
-    MAX_INPUT_BYTES,
-    Finding,
-    conversations,
-    cut,
-    fuzz,
-    mutated,
-    play,
-    read_corpus,
-)
+from load_tests.fuzz_wire.__main__ import MAX_CORPUS_BYTES, fuzz, read_corpus
+from load_tests.fuzz_wire.inputs import MAX_INPUT_BYTES, conversations, cut, mutated
+from load_tests.fuzz_wire.play import Finding, play
 
 CORPUS = Path(__file__).with_name("corpus")
 
