@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from load_tests import compare, html_report, view
+from load_tests import compare, compare_report, html_report, view
 from load_tests.compare import MODEL, Offered, Result, Settings
 from load_tests.day import conduct, plots
 from load_tests.day import view as day_view
@@ -127,7 +127,7 @@ async def _gateway(
             await _watched(running, run, runs, workload, clock, console)
             results.append(_result(policy, run))
             if policy is plan.settings.policies[-1]:
-                summary = compare.render(plan.settings, results)
+                summary = compare_report.render(plan.settings, results)
                 say(f"\n{summary}\n")
                 sections += html_report.policies(plan.settings, workload, runs, results, summary)
                 await _report(plan, console, sections, things_to_try(running), last=last)

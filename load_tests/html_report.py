@@ -16,7 +16,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from load_tests.compare import HEADINGS, Offered, Result, Settings, row
+from load_tests.compare import Offered, Result, Settings
+from load_tests.compare_report import HEADINGS, row
 from load_tests.watch import EVERY_S, Run
 
 COLOURS = ("#b45309", "#0369a1", "#15803d", "#7e22ce")

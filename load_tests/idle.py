@@ -16,26 +16,22 @@ import json
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import aiohttp
 import uvloop
-from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.data_sources import CoreMetrics, MetricsSource
 from gateway.datalayer.discovered import EndpointSpec
 from gateway.datalayer.extract.catalog import engines
 from gateway.datalayer.page_client import PageClient
-from gateway.datalayer.page_response import ScrapeFailed
 from gateway.datalayer.scrape import Scraper
 from gateway.datalayer.scrape_plan import pace
 from gateway.datalayer.store import Datastore
-from load_tests.idle_page import page
-from load_tests.idle_servers import HOST
+from load_tests.idle_clients import clients, rendered
+from load_tests.idle_servers import HOST, START_SECONDS, answers
 from load_tests.ports import free_ports
 from load_tests.process import Child, child
 from loadstar.clock import SystemClock
@@ -43,7 +39,6 @@ from loadstar.clock import SystemClock
 REFRESH_SECONDS = 0.05
 STALENESS_SECONDS = 2.0
 WARM_UP_SECONDS = 3.0
-START_SECONDS = 20.0
 LOOK_SECONDS = 0.1
 BUDGETS = {8: 5.0, 100: 25.0}
 """Endpoints -> per cent of a core allowed while idle."""
@@ -100,7 +95,7 @@ async def measure(
         )
         served = PageClient(HOST, ports[-1], "/served")
         stack.callback(served.close)
-        await serving.ready(_answers(served), within_s=START_SECONDS, what="serving")
+        await serving.ready(answers(served), within_s=START_SECONDS, what="serving")
         if gateway:
             command = await asyncio.to_thread(_gateway, ports, folder)
         else:
@@ -142,17 +137,6 @@ async def _over(seconds: float, measured: Child, served: PageClient) -> tuple[fl
     await asyncio.sleep(seconds)
     cpu = await measured.cpu_seconds() - cpu
     return cpu, int(await served.fetch()) - pages, clock.now() - started
-
-
-def _answers(served: PageClient) -> Callable[[], Awaitable[bool]]:
-    async def probe() -> bool:
-        try:
-            await served.fetch()
-        except ScrapeFailed:
-            return False
-        return True
-
-    return probe
 
 
 def _has_served(served: PageClient, before: int, more: int) -> Callable[[], Awaitable[bool]]:
@@ -210,50 +194,6 @@ async def scrape(first_port: int, endpoints: int, ages: Path) -> None:
                 out.write(f"{oldest:.4f}\n")
 
 
-async def clients(pages: int, folder: Path) -> dict[str, float]:
-    """CPU microseconds of one page: fetched by ours and by aiohttp, read by ours and by the
-    Python Prometheus client."""
-    port = free_ports(1)[0]
-    command = [sys.executable, "-m", "load_tests.idle_servers", str(port), "1"]
-    async with child("servers-clients", command, logs=folder) as serving:
-        ours = PageClient(HOST, port)
-        await serving.ready(_answers(ours), within_s=START_SECONDS, what="serving")
-        async with aiohttp.ClientSession() as session:
-
-            async def theirs() -> None:
-                async with session.get(f"http://{HOST}:{port}/metrics") as response:
-                    await response.read()
-
-            figures = {
-                "fetch, PageClient": await _cpu_us(ours.fetch, pages),
-                "fetch, aiohttp": await _cpu_us(theirs, pages),
-            }
-        ours.close()
-    text = page()
-    extract = engines(CoreMetrics()).default.extract
-
-    async def read_ours() -> None:
-        extract(text)
-
-    async def read_theirs() -> None:
-        list(text_string_to_metric_families(text.decode()))
-
-    figures["read, ours"] = await _cpu_us(read_ours, pages)
-    figures["read, prometheus_client"] = await _cpu_us(read_theirs, max(pages // 50, 1))
-    return figures
-
-
-async def _cpu_us(work: Callable[[], Awaitable[object]], times: int) -> float:
-    """The least CPU microseconds of one ``work`` over five batches."""
-    batches = []
-    for _ in range(5):
-        started = time.process_time()
-        for _ in range(times):
-            await work()
-        batches.append((time.process_time() - started) / times)
-    return 1e6 * min(batches)
-
-
 def _table(figures: Sequence[Figure]) -> str:
     lines = ["endpoints  fleet  % of a core  scrapes/s  CPU us/scrape  oldest s  budget"]
     for f in figures:
@@ -275,7 +215,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         if arguments.clients:
             figures = await clients(1000, Path(folder))
-            print(json.dumps(figures) if arguments.json else _lines(figures))
+            print(json.dumps(figures) if arguments.json else rendered(figures))
             return 0
         measured = [
             await measure(
@@ -290,10 +230,6 @@ async def _run(arguments: argparse.Namespace) -> int:
         ]
     print(json.dumps([asdict(f) for f in measured]) if arguments.json else _table(measured))
     return 0 if all(figure.kept for figure in measured) else 1
-
-
-def _lines(figures: dict[str, float]) -> str:
-    return "\n".join(f"{name:24s} {us:9.1f} us of CPU a page" for name, us in figures.items())
 
 
 def _counts(text: str) -> list[int]:

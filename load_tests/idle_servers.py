@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from typing import cast
 
 import uvloop
 
+from gateway.datalayer.page_client import PageClient
+from gateway.datalayer.page_response import ScrapeFailed
 from load_tests.idle_page import page
 
 HOST = "127.0.0.1"
 READY = "serving"
+START_SECONDS = 20.0
 
 
 class Servers:
@@ -73,6 +76,19 @@ async def serve(first_port: int, servers: int, *, moving: bool) -> None:
         await loop.create_server(lambda: _Server(state), HOST, port)
     print(READY, flush=True)
     await asyncio.Event().wait()
+
+
+def answers(served: PageClient) -> Callable[[], Awaitable[bool]]:
+    """Asked by who starts such a process: whether its pages come already."""
+
+    async def probe() -> bool:
+        try:
+            await served.fetch()
+        except ScrapeFailed:
+            return False
+        return True
+
+    return probe
 
 
 def main() -> None:

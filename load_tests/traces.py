@@ -20,7 +20,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from load_tests.workload import Arrival, Block, Message, gamma, poisson
+from load_tests.arrival_times import gamma, poisson
+from load_tests.workload import Arrival, Block, Message
 
 MOONCAKE_BLOCK_TOKENS = 512
 MOONCAKE_STAMP_MS = 3000

@@ -8,15 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from load_tests.arrival_times import Times
 from load_tests.traces import BadTrace, Row, azure, azure_like, mooncake, mooncake_like, replay
-from load_tests.workload import (
-    Arrival,
-    Conversation,
-    PrefixFree,
-    Shape,
-    SharedPrefix,
-    Times,
-)
+from load_tests.workload import Arrival, Conversation, PrefixFree, Shape, SharedPrefix
 
 TRACE_SEED = 1
 LOOK_ALIKE_SECONDS = 600.0

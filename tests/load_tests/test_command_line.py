@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from load_tests.__main__ import main
+from load_tests.arrival_times import poisson, within
 from load_tests.ports import free_ports
 from load_tests.traces import BadTrace
-from load_tests.workload import poisson, within
 from load_tests.workloads import NAMES, named
 
 MANIFEST = Path(__file__).parents[2] / "manifests/envoy/standalone.yaml"

@@ -9,15 +9,8 @@ from dataclasses import replace
 import pytest
 
 from load_tests.capacity import engine_request, requests_needed, saturation
-from load_tests.compare import (
-    Result,
-    Settings,
-    broken_promises,
-    cautions,
-    offered,
-    render,
-    report,
-)
+from load_tests.compare import Result, Settings, offered
+from load_tests.compare_report import broken_promises, cautions, render, report
 from load_tests.emulator.profiles import PROFILES
 from load_tests.fleet import Policy
 from load_tests.measure import Sample

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from gateway.extproc.messages import BodyMode
+from load_tests.arrival_times import poisson, within
 from load_tests.drive import Driver, target
 from load_tests.envoy_config import Balancing
 from load_tests.fleet import Fleet, FleetPlan, GatewayPlan, Policy, ServersPlan, fleet
 from load_tests.measure import Sample
-from load_tests.workload import Conversation, PrefixFree, Shape, SharedPrefix, poisson, within
+from load_tests.workload import Conversation, PrefixFree, Shape, SharedPrefix
 from loadstar.clock import SystemClock
 
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(200)]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from load_tests.arrival_times import Times, bursts, gamma, poisson, within
 from load_tests.workload import (
     BYTES_PER_TOKEN,
     Arrival,
@@ -22,15 +23,10 @@ from load_tests.workload import (
     PrefixFree,
     Shape,
     SharedPrefix,
-    Times,
     body,
-    bursts,
-    gamma,
-    poisson,
     spread,
     text,
     warmed,
-    within,
     zipf,
 )
 
