@@ -1,4 +1,4 @@
-"""``loadstar profile fit|show|recommend``: what one replica can do, measured, shipped, or chosen.
+"""``loadstar profile fit|import|show|recommend``: what one replica can do.
 
 ``fit`` reads results of inference-perf and ``vllm bench serve`` and prints the profile to paste
 into a policy. Decides nothing: the arithmetic is in ``autoscaler.capacity``.
@@ -20,16 +20,10 @@ from autoscaler.capacity.engine import Shape
 from autoscaler.capacity.fit import CannotFit, fit
 from autoscaler.capacity.profiles import SHIPPED, CapacityProfile, UnknownProfile, shipped
 from autoscaler.capacity.recommend import Slo, recommend, sustainable
-from autoscaler.policy.profile import ProfilePolicy
-from loadstar.config import units
+from autoscaler.commands import profile_import
+from autoscaler.commands.profile_text import Wrong, json_of, seconds_of, written
 from loadstar.config.document import read
 from loadstar.config.errors import ConfigError, did_you_mean
-
-MOST_BYTES = 64 << 20
-
-
-class Wrong(Exception):
-    """The line or a file is to be mended; the message is for people."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     fits.add_argument(
         "results", nargs="+", type=Path, help="JSON results of one replica, a rate each"
     )
+    imports = profile_import.add_to(commands)
     shows = commands.add_parser("show", help="the shipped profiles, or one of them")
     shows.add_argument("profile", nargs="?", default="")
     chooses = commands.add_parser("recommend", help="accelerator, replicas, HPA target and cost")
@@ -64,17 +59,17 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--output-tokens", type=float, default=250.0)
         one.add_argument("--prefix-hit", type=float, default=0.0, help="share found in a cache")
         one.add_argument("--slo-ttft", default="2s", help="95th percentile")
-    for one in (fits, shows, chooses):
+    for one in (fits, imports, shows, chooses):
         one.add_argument("--slo-tpot", default="60ms", help="95th percentile")
         one.add_argument("--json", action="store_true")
     return parser
 
 
 def _fit(given: argparse.Namespace) -> tuple[list[str], int]:
-    points = [read_point(_result(path), str(path)) for path in given.results]
+    points = [read_point(json_of(path), str(path)) for path in given.results]
     points.sort(key=lambda point: point.rate_rps)
-    found = fit(points, _seconds("--slo-tpot", given.slo_tpot))
-    profile = _written(found.profile)
+    found = fit(points, seconds_of("--slo-tpot", given.slo_tpot))
+    profile = written(found.profile)
     if given.json:
         body = {
             "profile": profile,
@@ -107,7 +102,7 @@ def _show(given: argparse.Namespace) -> tuple[list[str], int]:
     if given.profile:
         linear = chosen[0].engine.profile(shape, slo.tpot_s)
         if linear is not None:
-            lines.append(yaml.safe_dump({"profile": _written(linear)}, sort_keys=False).rstrip())
+            lines.append(yaml.safe_dump({"profile": written(linear)}, sort_keys=False).rstrip())
     return lines, 0
 
 
@@ -167,27 +162,10 @@ def _recommend(given: argparse.Namespace) -> tuple[list[str], int]:
     return lines, 0 if fits else 1
 
 
-def _written(profile: ProfilePolicy) -> dict[str, object]:
-    """As a policy has it."""
-    return {
-        "decodeBase": _duration(profile.decode_base_s),
-        "decodePerSequence": _duration(profile.decode_per_sequence_s),
-        "prefillPerToken": _duration(profile.prefill_per_token_s),
-        "prefillBase": _duration(profile.prefill_base_s),
-        "concurrency": profile.concurrency,
-    }
-
-
-def _duration(seconds: float) -> str:
-    """To the nanosecond, in the unit that people would take."""
-    if seconds >= 1e-3:
-        return f"{seconds * 1e3:.6f}".rstrip("0").rstrip(".") + "ms"
-    return f"{seconds * 1e6:.3f}".rstrip("0").rstrip(".") + "us"
-
-
 def _slo(given: argparse.Namespace) -> Slo:
     return Slo(
-        ttft_s=_seconds("--slo-ttft", given.slo_ttft), tpot_s=_seconds("--slo-tpot", given.slo_tpot)
+        ttft_s=seconds_of("--slo-ttft", given.slo_ttft),
+        tpot_s=seconds_of("--slo-tpot", given.slo_tpot),
     )
 
 
@@ -199,29 +177,6 @@ def _shape(given: argparse.Namespace) -> Shape:
         output_tokens=given.output_tokens,
         prefix_hit=given.prefix_hit,
     )
-
-
-def _seconds(flag: str, text: str) -> float:
-    try:
-        seconds = units.duration(text)
-    except ValueError as error:
-        raise Wrong(f"{flag}: {error}") from None
-    if seconds <= 0:
-        raise Wrong(f"{flag}: must be more than 0")
-    return seconds
-
-
-def _result(path: Path) -> object:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise Wrong(
-                f"{path}: more than {MOST_BYTES >> 20} MiB; results without each request do"
-            )
-        return orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise Wrong(f"{path}: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
-        raise Wrong(f"{path}: not JSON: {error}") from error
 
 
 def _prices(path: Path | None) -> dict[str, float] | None:
@@ -239,4 +194,4 @@ def _prices(path: Path | None) -> dict[str, float] | None:
     return {name: float(str(price)) for name, price in found.items()}
 
 
-COMMANDS = {"fit": _fit, "show": _show, "recommend": _recommend}
+COMMANDS = {"fit": _fit, "import": profile_import.run, "show": _show, "recommend": _recommend}
