@@ -48,14 +48,17 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An object that selects pods by their labels: a Service, an InferencePool."""
+    """An object that consists of pods: a Service or an InferencePool, a Deployment or the like."""
 
     resource: str
     namespace: str
     name: str
     selector: Selector | None
-    """None selects nothing."""
+    """Of its pods by their labels; None selects nothing."""
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    """Its own."""
+    owns: bool = False
+    """Its pods are instead those that say they are parts of it."""
 
 
 class Inventory:
@@ -67,6 +70,7 @@ class Inventory:
         "_by_node",
         "_by_owner",
         "_chosen",
+        "_names",
         "_room",
         "groups",
         "known",
@@ -93,6 +97,10 @@ class Inventory:
                 self._by_node.setdefault(pod.node, []).append(pod)
             for resource, name in pod.owners:
                 self._by_owner.setdefault((resource, pod.namespace, name), []).append(pod)
+        names: dict[tuple[str, str], set[str]] = {}
+        for resource, namespace, name in (*self.groups, *self._by_owner):
+            names.setdefault((resource, namespace), set()).add(name)
+        self._names = {place: sorted(found) for place, found in names.items()}
         # Every HPA asks with the same selector each time.
         self._chosen: dict[tuple[str, Selector], tuple[Pod, ...]] = {}
         self._room = MOST_REMEMBERED
@@ -139,24 +147,20 @@ class Inventory:
             pods = self._by_node.get(name)
             return None if pods is None else tuple(pods)
         group = self.groups.get((resource, namespace, name))
-        if group is not None:
+        if group is not None and not group.owns:
             if group.selector is None:
                 return ()
             return self.select(namespace, group.selector)
         owned = self._by_owner.get((resource, namespace, name))
-        return None if owned is None else tuple(owned)
+        if owned is None:
+            return None if group is None else ()
+        return tuple(owned)
 
-    def names(self, resource: str, namespace: str) -> list[str]:
+    def names(self, resource: str, namespace: str) -> Sequence[str]:
         """The objects of ``resource`` known in ``namespace``, sorted."""
         if resource == "nodes":
             return sorted(self._by_node)
-        grouped = {
-            name for kind, where, name in self.groups if (kind, where) == (resource, namespace)
-        }
-        owned = {
-            name for kind, where, name in self._by_owner if (kind, where) == (resource, namespace)
-        }
-        return sorted(grouped | owned)
+        return self._names.get((resource, namespace), ())
 
     def labels(self, resource: str, namespace: str, name: str) -> Mapping[str, str] | None:
         """The labels of a group; None for what is known by its pods alone."""

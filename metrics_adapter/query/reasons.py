@@ -52,6 +52,11 @@ def nobody(view: View, query: CustomQuery, resource: str) -> str:
     if query.name != ALL:
         return f"{not_found(query, resource)}: there is no such object{where}"
     selector = str(query.object_selector)[:LONGEST_WORD]
+    if selector and any(
+        view.inventory.labels(resource, query.namespace or "", name) is None
+        for name in view.inventory.names(resource, query.namespace or "")
+    ):
+        return f"{not_found(query, resource)}: the labels of {resource} are not known here"
     which = f" matching {selector}" if selector else ""
     return f"{not_found(query, resource)}: there are no {resource}{which}{where}"
 

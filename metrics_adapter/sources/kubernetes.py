@@ -1,4 +1,8 @@
-"""Which pods, Services and InferencePools there are, kept up to date by watches. IO at its edge.
+"""Which pods there are and what consists of them, kept up to date by watches. IO at its edge.
+
+Services and InferencePools select their pods; Deployments, StatefulSets and LeaderWorkerSets are
+named by theirs, and are followed for their own labels and for those that have no pod. Where they
+may not be read, what their pods say has to do.
 
 Objects are kept as the few fields that matter: 5,000 pods are 10 MB like this. While the API server
 is away the last state stays; deleted pods are gone as soon as it says so.
@@ -11,14 +15,23 @@ import datetime
 import random
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 from loadstar.clock import Clock
 from loadstar.kube.client import Document, Follows
 from loadstar.kube.reflector import Reflector
-from loadstar.kube.resources import INFERENCE_POOLS, PODS, SERVICES
+from loadstar.kube.resources import (
+    DEPLOYMENTS,
+    INFERENCE_POOLS,
+    PODS,
+    SERVICES,
+    STATEFUL_SETS,
+    Resource,
+)
 from loadstar.kube.selectors import Selector, from_labels, from_object
+from metrics_adapter.catalog.resources import LEADER_WORKER_SETS
 from metrics_adapter.query import Group, Inventory, Pod
 from metrics_adapter.store import Store
 
@@ -48,8 +61,14 @@ class Objects:
             "most": MOST_OBJECTS,
         }
         self._pods = Reflector(client, PODS, view=pod, **common)
-        self._services = Reflector(client, SERVICES, view=service, optional=True, **common)
-        self._pools = Reflector(client, INFERENCE_POOLS, view=pool, optional=True, **common)
+        self._groups: tuple[Reflector[Group], ...] = (
+            Reflector(client, SERVICES, view=service, optional=True, **common),
+            Reflector(client, INFERENCE_POOLS, view=pool, optional=True, **common),
+            *(
+                Reflector(client, kind, view=partial(workload, kind), optional=True, **common)
+                for kind in (DEPLOYMENTS, STATEFUL_SETS, LEADER_WORKER_SETS)
+            ),
+        )
 
     @property
     def synced(self) -> bool:
@@ -67,8 +86,9 @@ class Objects:
         """Until cancelled."""
         took = 0.0
         async with asyncio.TaskGroup() as tasks:
-            for reflector in (self._pods, self._services, self._pools):
-                tasks.create_task(reflector.run(), name=f"follow {reflector.resource}")
+            tasks.create_task(self._pods.run(), name=f"follow {self._pods.resource}")
+            for kind in self._groups:
+                tasks.create_task(kind.run(), name=f"follow {kind.resource}")
             while True:
                 await self._changed.wait()
                 await asyncio.sleep(max(SETTLE_SECONDS, took / BUSY_SHARE))
@@ -80,7 +100,7 @@ class Objects:
 
     async def _inventory(self) -> Inventory:
         pods = [found for found in self._pods.objects.values() if found is not None]
-        groups = [*self._services.objects.values(), *self._pools.objects.values()]
+        groups = [group for kind in self._groups for group in kind.objects.values()]
         # In a thread, so that no answer waits for it.
         return await asyncio.to_thread(Inventory, pods, groups, known=True)
 
@@ -118,7 +138,14 @@ def pool(document: Document) -> Group:
     return _group(str(INFERENCE_POOLS), document, from_object(written) if written else None)
 
 
-def _group(resource: str, document: Document, selector: Selector | None) -> Group:
+def workload(kind: Resource, document: Document) -> Group:
+    """What makes pods and is named by them."""
+    return _group(str(kind), document, None, owns=True)
+
+
+def _group(
+    resource: str, document: Document, selector: Selector | None, *, owns: bool = False
+) -> Group:
     metadata = document["metadata"]
     return Group(
         resource,
@@ -126,6 +153,7 @@ def _group(resource: str, document: Document, selector: Selector | None) -> Grou
         str(metadata["name"]),
         selector,
         _labels(metadata.get("labels")),
+        owns,
     )
 
 

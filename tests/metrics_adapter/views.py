@@ -72,6 +72,10 @@ def pool(name: str = "chat", **labels: str) -> Group:
     return Group(POOLS, NAMESPACE, name, from_labels(labels or {"app": "vllm"}))
 
 
+def deployment(name: str = "vllm", **labels: str) -> Group:
+    return Group("deployments.apps", NAMESPACE, name, None, labels, owns=True)
+
+
 def view(
     *published: Published,
     pods: Sequence[Pod] | None = None,

@@ -89,6 +89,9 @@ def test_rights_are_no_more_than_these() -> None:
         ("ClusterRole", ("",), "pods"): ("list", "watch"),
         ("ClusterRole", ("",), "services"): ("list", "watch"),
         ("ClusterRole", ("inference.networking.k8s.io",), "inferencepools"): ("list", "watch"),
+        ("ClusterRole", ("apps",), "deployments"): ("list", "watch"),
+        ("ClusterRole", ("apps",), "statefulsets"): ("list", "watch"),
+        ("ClusterRole", ("leaderworkerset.x-k8s.io",), "leaderworkersets"): ("list", "watch"),
         ("ClusterRole", ("apiregistration.k8s.io",), "apiservices"): ("get", "patch"),
         ("Role", ("",), "secrets"): ("get", "update"),
     }

@@ -17,6 +17,7 @@ from tests.metrics_adapter.views import (
     NOW,
     POOLS,
     ask,
+    deployment,
     numbers,
     pod,
     pool,
@@ -114,6 +115,31 @@ def test_every_pool_of_a_namespace_can_be_asked_for() -> None:
     )
 
     assert numbers(ask(known, "queue_depth", resource=POOLS)) == {"chat": 9.0, "none": 0.0}
+
+
+def test_deployments_can_be_chosen_by_their_own_labels() -> None:
+    known = view(
+        told("queue_depth", row("a", 3), row("b", 4)),
+        pods=[pod("a"), pod("b")],
+        groups=[deployment("vllm", tier="gold"), deployment("idle", tier="tin")],
+    )
+
+    def chosen(selecting: str) -> dict[str, float]:
+        return numbers(ask(known, "queue_depth", resource="deployments.apps", selecting=selecting))
+
+    assert chosen("tier=gold") == {"vllm": 7}
+    assert chosen("tier in (gold,tin)") == {"vllm": 7, "idle": 0}
+    assert chosen("") == {"vllm": 7, "idle": 0}
+    with pytest.raises(NotFound, match=r"there are no deployments\.apps matching app=vllm in the"):
+        chosen("app=vllm")
+
+
+def test_where_workloads_may_not_be_read_their_labels_are_said_to_be_unknown() -> None:
+    known = view(told("queue_depth", row("a", 3)), pods=[pod("a")])
+
+    assert numbers(ask(known, "queue_depth", resource="deployments.apps")) == {"vllm": 3}
+    with pytest.raises(NotFound, match=r"the labels of deployments\.apps are not known here"):
+        ask(known, "queue_depth", resource="deployments.apps", selecting="tier=gold")
 
 
 def test_a_ratio_of_a_pool_is_the_ratio_of_its_sums() -> None:

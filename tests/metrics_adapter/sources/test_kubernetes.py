@@ -11,7 +11,7 @@ from loadstar.clock import SystemClock
 from loadstar.kube.client import Page, WatchEvent
 from loadstar.kube.errors import NotFound
 from loadstar.kube.reflector import MAX_OBJECTS
-from loadstar.kube.resources import PODS, Resource
+from loadstar.kube.resources import DEPLOYMENTS, PODS, Resource
 from loadstar.kube.selectors import from_labels
 from metrics_adapter.adapter_config import AdapterConfig
 from metrics_adapter.query import Group, Pod
@@ -89,6 +89,15 @@ def test_groups_select_pods() -> None:
             "inferencepools.inference.networking.k8s.io", "lab", "chat", selector, {"x": "y"}
         )
     assert kubernetes.service({"metadata": metadata, "spec": {}}).selector is None
+
+
+def test_workloads_have_the_pods_that_name_them() -> None:
+    metadata = {"name": "vllm", "namespace": "lab", "labels": {"tier": "gold"}}
+    document = {"metadata": metadata, "spec": {"selector": {"matchLabels": {"app": "vllm"}}}}
+
+    assert kubernetes.workload(DEPLOYMENTS, document) == Group(
+        "deployments.apps", "lab", "vllm", None, {"tier": "gold"}, owns=True
+    )
 
 
 class Cluster:
