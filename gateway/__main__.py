@@ -53,9 +53,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(flags: Flags) -> int:
     # Imported when flags are good: numba and grpcio take most of a second, --help should not.
-    from gateway.main import Place, build
+    from gateway.main import build
     from gateway.serving.drain import StopSignals
     from gateway.serving.listen import CannotListen
+    from gateway.serving.place import Place
     from gateway.serving.policy_in_force import Unusable
     from gateway.serving.policy_watch import watching
 

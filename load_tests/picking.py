@@ -24,8 +24,9 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
 from gateway.config.command_line import parse
 from gateway.datalayer.extract.load import EndpointLoad
-from gateway.main import Gateway, build, settle
+from gateway.main import build
 from gateway.request.model import Ending
+from gateway.running import Gateway, settle
 from loadstar.clock import Clock, SystemClock
 
 BATCHES = 9

@@ -17,15 +17,17 @@ from gateway.datalayer.membership import decode, encode
 from gateway.datalayer.shared_columns import SharedColumns, warm
 from gateway.datalayer.shared_memory import SharedMemory
 from gateway.datalayer.store import FIRST_CAPACITY, Datastore
-from gateway.main import Place, build, settle
+from gateway.main import build
 from gateway.processes.channel import READY, listen, say
 from gateway.processes.child import Child
 from gateway.processes.metrics_page import merged
 from gateway.publish import publishing
+from gateway.running import settle
 from gateway.serving.drain import StopSignals
 from gateway.serving.health import health_server
 from gateway.serving.listen import listen as open_port
 from gateway.serving.listen import serving, shown
+from gateway.serving.place import Place
 from gateway.serving.policy_board import publish, published
 from gateway.serving.policy_in_force import Unusable
 from gateway.serving.policy_watch import watching

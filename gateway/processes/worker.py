@@ -20,12 +20,14 @@ from gateway.datalayer.membership import decode
 from gateway.datalayer.shared_columns import SharedColumns, warm
 from gateway.datalayer.shared_memory import SharedMemory
 from gateway.datalayer.store import FIRST_CAPACITY, Datastore
-from gateway.main import CUT_OFF_SECONDS, Gateway, Place, build, settle
+from gateway.main import build
 from gateway.prefix.exchange import Exchange
 from gateway.processes.channel import CLOSED, READY, listen, say
 from gateway.processes.child import Child
 from gateway.processes.metrics_page import page
+from gateway.running import CUT_OFF_SECONDS, Gateway, settle
 from gateway.serving.drain import StopSignals, drained
+from gateway.serving.place import Place
 from gateway.serving.policy_board import PolicyBoard, published
 from gateway.serving.transports import WireTransport
 from loadstar.clock import SystemClock
