@@ -38,7 +38,11 @@ def main(argv: Sequence[str]) -> int:
     if not segments(given.ledger):
         sys.stderr.write(f"loadstar explain: {given.ledger}: no ledger here; give --ledger\n")
         return 2
-    found = explained(read(given.ledger), given.model, at_s)
+    try:
+        found = explained(read(given.ledger), given.model, at_s)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"loadstar explain: {error}\n")
+        return 2
     sys.stdout.writelines(f"{line}\n" for line in found.lines)
     return 0 if found.is_known else 1
 

@@ -6,15 +6,22 @@ from datetime import UTC, datetime
 
 from loadstar.config import units
 
+LATEST_S = 253_402_300_799.0
+"""The last second that can be written with a year of four digits."""
+
 
 def moment_s(text: str, now_s: float) -> float:
     """Unix seconds of ``text``: a time, Unix seconds, or a duration before now. ValueError."""
     if text.startswith("-"):
         return now_s - units.duration(text[1:])
     try:
-        return float(text)
+        given_s = float(text)
     except ValueError:
         pass
+    else:
+        if not 0 <= given_s <= LATEST_S:
+            raise ValueError(f"{text} is no moment in Unix seconds")
+        return given_s
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

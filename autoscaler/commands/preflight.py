@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.commands.files import Unusable, policy_of
 from autoscaler.commands.preflight_cluster import in_cluster
 from autoscaler.commands.preflight_google import is_at_google, with_google
-from autoscaler.policy.model import Policy, load_policy
+from autoscaler.policy.model import Policy
 from loadstar.clock import SystemClock
 from loadstar.config.errors import ConfigError, did_you_mean
 from loadstar.feed.subscribe import Subscription
@@ -46,9 +47,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--signals-plaintext", action="store_true")
     given = parser.parse_args(argv)
     try:
-        policy = load_policy(given.policy.read_text())
+        policy = policy_of(given.policy)
         findings = asyncio.run(_findings(policy, given))
-    except (ConfigError, OSError) as error:
+    except (Unusable, ConfigError, OSError) as error:
         sys.stderr.write(f"loadstar preflight: {error}\n")
         return 2
     return told(findings)

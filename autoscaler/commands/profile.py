@@ -25,6 +25,9 @@ from autoscaler.commands.profile_text import Wrong, json_of, seconds_of, written
 from loadstar.config.document import read
 from loadstar.config.errors import ConfigError, did_you_mean
 
+MOST = 1e9
+"""Of requests a second, or tokens of a request: more is a slip of the pen."""
+
 
 def main(argv: Sequence[str]) -> int:
     """0 if there is an answer, 1 if there is none, 2 for a line or file to mend."""
@@ -120,8 +123,8 @@ def _row(profile: CapacityProfile, slo: Slo, shape: Shape) -> dict[str, Any]:
 
 
 def _recommend(given: argparse.Namespace) -> tuple[list[str], int]:
-    if not given.rate > 0:
-        raise Wrong(f"--rate {given.rate:g} must be more than 0")
+    if not 0 < given.rate <= MOST:
+        raise Wrong(f"--rate {given.rate:g} must be more than 0, and at most {MOST:g}")
     models = {profile.model for profile in SHIPPED.values()}
     if given.model not in models:
         known = ", ".join(sorted(models))
@@ -170,8 +173,12 @@ def _slo(given: argparse.Namespace) -> Slo:
 
 
 def _shape(given: argparse.Namespace) -> Shape:
-    if not (given.input_tokens > 0 and given.output_tokens > 0 and 0 <= given.prefix_hit <= 1):
-        raise Wrong("--input-tokens and --output-tokens must be above 0, --prefix-hit in 0..1")
+    tokens = (given.input_tokens, given.output_tokens)
+    if not (all(0 < each <= MOST for each in tokens) and 0 <= given.prefix_hit <= 1):
+        raise Wrong(
+            "--input-tokens and --output-tokens must be above 0, "
+            f"and at most {MOST:g}; --prefix-hit in 0..1"
+        )
     return Shape(
         input_tokens=given.input_tokens,
         output_tokens=given.output_tokens,

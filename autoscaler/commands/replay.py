@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
                 different += 1
                 if different <= MOST_SHOWN:
                     sys.stdout.write(_told(one))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"loadstar replay: {error}\n")
         return 2
     if total == 0:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, assert_never
 
 import orjson
 
+from autoscaler.ledger import typed
 from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.sizing.decision import Decision, Reason
 
@@ -88,37 +89,45 @@ def line(entry: Entry) -> bytes:
 
 def parse(text: bytes) -> Entry:
     """The entry of one line. Raises ValueError."""
-    body = orjson.loads(text)
+    try:
+        body = typed.mapping("the line", orjson.loads(text))
+    except orjson.JSONDecodeError:
+        raise ValueError("not a line of a ledger: not JSON") from None
     try:
         match body["type"]:
             case "start":
                 if body["version"] != VERSION:
                     raise ValueError(f"ledger version {body['version']}, not {VERSION}")
                 return Start(
-                    at_s=body["atS"],
-                    policy=body["policy"],
-                    histories=body["histories"],
+                    at_s=typed.number("atS", body["atS"]),
+                    policy=typed.text("policy", body["policy"]),
+                    histories={
+                        name: typed.mapping(f"histories.{name}", each)
+                        for name, each in typed.mapping("histories", body["histories"]).items()
+                    },
                     warm=tuple(observation_of(each) for each in body["warm"]),
                 )
             case "decision":
                 return Decided(
-                    at_s=body["atS"],
+                    at_s=typed.number("atS", body["atS"]),
                     seen=observation_of(body["observation"]),
                     decision=decision_of(body["decision"]),
-                    mode=body["mode"],
+                    mode=typed.text("mode", body["mode"]),
                     leads=body["leads"],
                 )
             case "write":
+                words = ("model", "pool", "api", "method", "target", "outcome")
                 return Wrote(
-                    at_s=body["atS"],
-                    **{k: body[k] for k in ("model", "pool", "api", "method", "target")},
-                    body=body["body"],
-                    outcome=body["outcome"],
+                    at_s=typed.number("atS", body["atS"]),
+                    **{k: typed.text(k, body[k]) for k in words},
+                    body=typed.mapping("body", body["body"]),
                 )
             case other:
                 raise ValueError(f"a line of type {other!r} is not known")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a line of a ledger: {error!r}") from error
+    except KeyError as error:
+        raise ValueError(f"not a line of a ledger: {error.args[0]} is missing") from None
+    except TypeError as error:
+        raise ValueError(f"not a line of a ledger: {error}") from None
 
 
 def observation_document(seen: Observation) -> dict[str, Any]:
@@ -132,10 +141,13 @@ def observation_document(seen: Observation) -> dict[str, Any]:
 
 def observation_of(document: Mapping[str, Any]) -> Observation:
     return Observation(
-        now_s=document["nowS"],
-        model=document["model"],
-        demand=Demand(**_snake(document["demand"])),
-        supply={name: PoolSupply(**_snake(each)) for name, each in document["supply"].items()},
+        now_s=typed.number("nowS", document["nowS"]),
+        model=typed.text("model", document["model"]),
+        demand=typed.made_of(Demand, _snake(typed.mapping("demand", document["demand"]))),
+        supply={
+            name: typed.made_of(PoolSupply, _snake(typed.mapping(f"supply.{name}", each)))
+            for name, each in typed.mapping("supply", document["supply"]).items()
+        },
     )
 
 
@@ -150,13 +162,16 @@ def decision_document(decision: Decision) -> dict[str, Any]:
 
 def decision_of(document: Mapping[str, Any]) -> Decision:
     return Decision(
-        replicas=document["replicas"],
+        replicas={
+            name: typed.whole(f"replicas.{name}", n)
+            for name, n in typed.mapping("replicas", document["replicas"]).items()
+        },
         reason=Reason(document["reason"]),
         inputs={
-            name: float("nan") if value is None else value
-            for name, value in document["inputs"].items()
+            name: float("nan") if value is None else typed.number(f"inputs.{name}", value)
+            for name, value in typed.mapping("inputs", document["inputs"]).items()
         },
-        text=document["text"],
+        text=typed.text("text", document["text"]),
     )
 
 

@@ -6,12 +6,13 @@ Google's own client speaks to the fake; the cluster's answers are given.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autoscaler.actuate.preflight.finding import Finding, Level
-from autoscaler.commands.preflight import told
+from autoscaler.commands.preflight import main, told
 from autoscaler.commands.preflight_cluster import in_cluster
 from autoscaler.commands.preflight_google import at_google
 from autoscaler.policy.model import Policy, load_policy
@@ -264,3 +265,29 @@ async def test_a_rung_that_is_not_served_says_which_will_be_used() -> None:
     )
     found = await in_cluster(policy("provisioningRequest"), Cluster(set(), {}))
     assert found[-1].level is Level.SHORT
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"models: [{name: m}]\npools: [{nam: p}]\n", "p.yaml: pools[0].nam: unknown key"),
+        (b"\xff", "p.yaml: 'utf-8' codec"),
+        (b"kind: ConfigMap\ndata: {}\n", "p.yaml: data: the key autoscaler.yaml is missing"),
+    ],
+)
+def test_a_policy_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, says: str
+) -> None:
+    (tmp_path / "p.yaml").write_bytes(content)
+    assert main(["--policy", str(tmp_path / "p.yaml"), "--skip-google", "--skip-cluster"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_policy_may_stand_in_a_config_map(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text(
+        'kind: ConfigMap\ndata: {autoscaler.yaml: "{models: [{name: m}], pools: [{name: p}]}"}\n'
+    )
+    assert main(["--policy", str(tmp_path / "p.yaml"), "--skip-google", "--skip-cluster"]) == 0
+    assert capsys.readouterr().out == "nothing to look at\n"

@@ -97,6 +97,8 @@ def test_every_shipped_profile_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     [
         (["recommend", "lama-3.1-8b", "--rate=2"], "did you mean llama-3.1-8b?"),
         (["recommend", "llama-3.1-8b", "--rate=0"], "must be more than 0"),
+        (["recommend", "llama-3.1-8b", "--rate=inf"], "and at most 1e+09"),
+        (["show", "--input-tokens=inf"], "and at most 1e+09"),
         (["recommend", "llama-3.1-8b", "--rate=2", "--slo-ttft=2"], "the unit is missing"),
         (["recommend", "llama-3.1-8b", "--rate=2", "--prefix-hit=2"], "--prefix-hit in 0..1"),
         (["show", "llama-3.1-8b/a100"], "llama-3.1-8b/a100-80gbx1"),

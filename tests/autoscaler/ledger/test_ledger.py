@@ -122,6 +122,38 @@ def test_a_line_broken_in_the_middle_is_named(
     assert f"{path.name} line 6" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"queuedRequests":', '"queuedRequests":"', "not JSON"),
+        ('"queuedRequests":', '"queuedRequests":"3","x":', "Demand.queued_requests is '3'"),
+        ('"replicasReady":', '"replicasReady":2.5,"x":', "PoolSupply.replicas_ready is 2.5"),
+        ('"model":"llama","demand"', '"demand"', "model is missing"),
+        ('"model":"llama","demand"', '"model":"m","demand"', "'m', of which its policy says"),
+        ('"policy":"', '"policy":"x', "the beginning at 1700000000 s cannot be used"),
+        ('"histories":{"llama":', '"histories":{"llama":3,"x":', "histories.llama is 3, no object"),
+    ],
+)
+def test_a_mangled_line_is_named_and_not_stumbled_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, says: str
+) -> None:
+    (path,) = record(tmp_path, 5)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    assert replay_command.main([str(path)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_broken_ledger_explains_nothing_and_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text("[]\n")
+    assert explain_command.main(["llama", "--ledger", str(path)]) == 2
+    assert "ledger.jsonl line 1: the line is [], no object" in capsys.readouterr().err
+
+
 def test_the_oldest_segments_go_beyond_the_bound(tmp_path: Path) -> None:
     entry = Wrote(at_s=0.0, model="m", pool="p", api="a", method="m", target="t")
     with LedgerFiles(tmp_path, segment_bytes=10, most_bytes=400) as ledger:
@@ -204,3 +236,9 @@ def test_a_line_to_mend(
 )
 def test_moments(text: str, at_s: float) -> None:
     assert moment_s(text, 1_000.0) == at_s
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e18", "noon"])
+def test_what_no_calendar_has_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no moment|not a moment"):
+        moment_s(text, 1_000.0)
