@@ -37,7 +37,11 @@ log = logging.getLogger(__name__)
 
 MAX_AUDIT_ID = 64
 READS = ("GET", "HEAD")
-HEADERS = {"Cache-Control": "no-cache, private", "X-Content-Type-Options": "nosniff"}
+HEADERS = {
+    "Cache-Control": "no-cache, private",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "loadstar",  # not which release of which library answers
+}
 
 
 @dataclass(frozen=True, slots=True)

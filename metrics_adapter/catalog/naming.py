@@ -31,6 +31,15 @@ def sanitized(name: str) -> str:
     return f"{kept}-{digest}" if kept else digest
 
 
+def selectable(labels: dict[str, str]) -> dict[str, str]:
+    """``labels`` as they are, unless their model's name is one that no selector can hold."""
+    for key in MODEL_LABELS:
+        raw = labels.get(key)
+        if raw:
+            return labels if sanitized(raw) == raw else with_model(labels)
+    return labels
+
+
 def with_model(labels: dict[str, str]) -> dict[str, str]:
     """``labels`` with the raw model name as ``model_name`` and one for selectors as ``model``."""
     for key in MODEL_LABELS:

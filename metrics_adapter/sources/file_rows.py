@@ -21,6 +21,7 @@ from loadstar.config import units
 from loadstar.config.errors import ConfigError, Problems, did_you_mean
 from loadstar.kube.resources import Resource
 from metrics_adapter.catalog import EXTERNAL, resource_of
+from metrics_adapter.catalog.naming import selectable
 from metrics_adapter.query import Published, Row, column
 from metrics_adapter.query.ask import NO_LABELS
 from metrics_adapter.query.columns import NO_WINDOW, WHENEVER
@@ -147,7 +148,7 @@ def _labels(value: Plain) -> Mapping[str, str]:
         return NO_LABELS
     if not isinstance(value, Mapping):
         raise ValueError("labels: must be a mapping")
-    return {str(name): _text(value, name, default="") for name in value}
+    return selectable({str(name): _text(value, name, default="") for name in value})
 
 
 def _value(value: Plain) -> float:

@@ -230,6 +230,7 @@ async def test_a_value_for_who_may(server: Server) -> None:
     assert (said.status, item["value"]) == (200, "12")
     assert said.headers["Content-Type"] == "application/json"
     assert said.headers["Cache-Control"] == "no-cache, private"
+    assert said.headers["Server"] == "loadstar"
     (event,) = server.audit.events
     assert event.user is not None
     assert (event.user.name, event.decision, event.code) == ("hpa", "allow", 200)

@@ -233,3 +233,25 @@ def test_rows_without_kubernetes_are_answered_from(tmp_path: Path) -> None:
             ask(store.view(), "queue_depth")
         with pytest.raises(NotFound):
             ask_outside(store.view(), "queue_depth")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ({"model": "qwen", "pool": "a/b"}, {"model": "qwen", "pool": "a/b"}),
+        (
+            {"model": "meta-llama/Llama-3.1-8B"},
+            {"model": "meta-llama--Llama-3.1-8B", "model_name": "meta-llama/Llama-3.1-8B"},
+        ),
+        ({"model_name": "a/b"}, {"model": "a--b", "model_name": "a/b"}),
+    ],
+)
+def test_a_model_whose_name_no_selector_can_hold_gets_one_that_can_be_asked_for(
+    written: dict[str, str], told: dict[str, str]
+) -> None:
+    row = {"external": True, "metric": "m", "labels": written, "value": 1, "timestamp": "now"}
+    store = Store(AdapterConfig())
+    with store.slot("file") as slot:
+        slot.publish(published(json.dumps({"samples": [row]}).encode()), NOW)
+        (value,) = ask_outside(store.view(), "m", f"model={told['model']}")
+    assert value.labels == told
