@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadstar.config import pflag
-from loadstar.config.pflag import flag, integer, listing, port, switch
+from loadstar.config.pflag import flag, integer, listing, port, switch, text
 
 POLICY = "The policy"
 SEEING = "What it sees"
@@ -45,12 +45,10 @@ def _matchers(text: str) -> str:
 class Flags:
     """Durations are seconds; "" and 0 mean 'not set'."""
 
-    policy_file: str = flag(
-        "", str, POLICY, "The policy, in a file that is looked at for changes.", placeholder="file"
+    policy_file: str = text(
+        POLICY, "The policy, in a file that is looked at for changes.", placeholder="file"
     )
-    config_map: str = flag(
-        "",
-        str,
+    config_map: str = text(
         POLICY,
         "The policy, in the key autoscaler.yaml of a ConfigMap that is followed.",
         placeholder="namespace/name",
@@ -64,43 +62,35 @@ class Flags:
         "Where gateways publish: host:port, of which every address is listened to.",
         placeholder="host:port,...",
     )
-    signals_ca_file: str = flag(
-        "",
-        str,
-        SEEING,
-        "CA of the gateways' certificates; unset: the system's.",
-        placeholder="file",
+    signals_ca_file: str = text(
+        SEEING, "CA of the gateways' certificates; unset: the system's.", placeholder="file"
     )
-    signals_server_name: str = flag(
-        "", str, SEEING, "The name in their certificates, where it is not the host's."
+    signals_server_name: str = text(
+        SEEING, "The name in their certificates, where it is not the host's."
     )
     signals_insecure_skip_verify: bool = switch(
         False, SEEING, "Accept any certificate: gateways make their own unless given one."
     )
     signals_plaintext: bool = switch(False, SEEING, "No TLS to the gateways.")
-    signals_token_file: str = flag(
-        "", str, SEEING, "Bearer token that the gateways ask for.", placeholder="file"
+    signals_token_file: str = text(
+        SEEING, "Bearer token that the gateways ask for.", placeholder="file"
     )
-    demand_file: str = flag(
-        "",
-        str,
+    demand_file: str = text(
         SEEING,
         "Read demand from a JSON file that another program keeps, and not from gateways.",
         placeholder="file",
     )
-    prometheus_url: str = flag(
-        "",
-        str,
+    prometheus_url: str = text(
         SEEING,
         "A Prometheus API that has the gateways' metrics: past demand that is not known is read "
         "from it once, at the start.",
         placeholder="url",
     )
-    prometheus_ca_file: str = flag(
-        "", str, SEEING, "CA of its certificate; unset: the system's.", placeholder="file"
+    prometheus_ca_file: str = text(
+        SEEING, "CA of its certificate; unset: the system's.", placeholder="file"
     )
-    prometheus_token_file: str = flag(
-        "", str, SEEING, "Bearer token for it, read before each query.", placeholder="file"
+    prometheus_token_file: str = text(
+        SEEING, "Bearer token for it, read before each query.", placeholder="file"
     )
     prometheus_google_auth: bool = switch(
         False, SEEING, "Query it as the pod's Google account (application-default credentials)."
@@ -115,23 +105,16 @@ class Flags:
     prometheus_timeout: float = flag(
         15.0, pflag.span, SEEING, "How long one query may take.", placeholder="duration"
     )
-    namespace: str = flag(
-        "",
-        str,
-        SEEING,
-        "Look at pods of this namespace only; unset: of all, as releasing nodes needs.",
+    namespace: str = text(
+        SEEING, "Look at pods of this namespace only; unset: of all, as releasing nodes needs."
     )
-    kubeconfig: str = flag(
-        "",
-        str,
+    kubeconfig: str = text(
         ACTING,
         "How to reach the Kubernetes API. Unset: the pod's service account, else $KUBECONFIG.",
         placeholder="file",
     )
-    project: str = flag("", str, ACTING, "The Google Cloud project of the policy's pools.")
-    local_fleet: str = flag(
-        "",
-        str,
+    project: str = text(ACTING, "The Google Cloud project of the policy's pools.")
+    local_fleet: str = text(
         ACTING,
         "URL of a fleet of processes on this machine; then no Kubernetes is asked for anything.",
         placeholder="url",
@@ -139,28 +122,22 @@ class Flags:
     leader_elect: bool = switch(
         True, LEADING, "Write only while holding a Lease. Without: one process, no other."
     )
-    lease_namespace: str = flag(
-        "", str, LEADING, "Where the Lease is; unset: the namespace of the pod or kubeconfig."
+    lease_namespace: str = text(
+        LEADING, "Where the Lease is; unset: the namespace of the pod or kubeconfig."
     )
-    lease_name: str = flag("loadstar-autoscaler", str, LEADING, "Its name.")
-    identity: str = flag("", str, LEADING, "Ours, unique; unset: made of the host's name.")
-    state_dir: str = flag(
-        "",
-        str,
+    lease_name: str = text(LEADING, "Its name.", default="loadstar-autoscaler")
+    identity: str = text(LEADING, "Ours, unique; unset: made of the host's name.")
+    state_dir: str = text(
         KEEPING,
         "Folder of histories and lead times; unset: they are forgotten at the end.",
         placeholder="dir",
     )
-    ledger_dir: str = flag(
-        "", str, KEEPING, "Folder of the ledger of decisions; unset: none.", placeholder="dir"
+    ledger_dir: str = text(
+        KEEPING, "Folder of the ledger of decisions; unset: none.", placeholder="dir"
     )
-    bind_address: str = flag("", str, WATCHING, "Address to listen on; empty is all of them.")
+    bind_address: str = text(WATCHING, "Address to listen on; empty is all of them.")
     metrics_port: int = flag(
-        9090,
-        port,
-        WATCHING,
-        "Port of /metrics, /livez, /readyz, /configz and /decisions.",
-        placeholder="int",
+        9090, port, WATCHING, "Port of /metrics, /livez, /readyz, /configz and /decisions."
     )
     metrics_endpoint_auth: bool = switch(
         True,
@@ -168,11 +145,9 @@ class Flags:
         "Protect /metrics and the pages: with the bearer token of --metrics-token-file, else by "
         "serving them to loopback clients only. Probes stay open.",
     )
-    metrics_token_file: str = flag(
-        "", str, WATCHING, "The bearer token of /metrics.", placeholder="file"
-    )
-    metrics_cert_dir: str = flag(
-        "", str, WATCHING, "Folder of tls.crt and tls.key for that port.", placeholder="dir"
+    metrics_token_file: str = text(WATCHING, "The bearer token of /metrics.", placeholder="file")
+    metrics_cert_dir: str = text(
+        WATCHING, "Folder of tls.crt and tls.key for that port.", placeholder="dir"
     )
     signals_port: int | None = flag(
         None,
@@ -180,19 +155,16 @@ class Flags:
         WATCHING,
         "Port on which metrics adapters subscribe to what is wanted (SignalFeed), over TLS. "
         "Unset: not served.",
-        placeholder="int",
     )
-    signals_cert_dir: str = flag(
-        "",
-        str,
+    signals_cert_dir: str = text(
         WATCHING,
         "Folder of tls.crt and tls.key for that port; unset: a certificate of our own making.",
         placeholder="dir",
     )
-    signals_port_token_file: str = flag(
-        "", str, WATCHING, "Bearer token that its subscribers must present.", placeholder="file"
+    signals_port_token_file: str = text(
+        WATCHING, "Bearer token that its subscribers must present.", placeholder="file"
     )
-    v: int = flag(2, integer, WATCHING, "How much to log, 0 to 5.", placeholder="int")
+    v: int = flag(2, integer, WATCHING, "How much to log, 0 to 5.")
     log_format: str = flag(
         "", pflag.one_of("json", "console"), WATCHING, "Unset: console on a terminal, else json."
     )
