@@ -14,7 +14,7 @@ from autoscaler.controllers.wanted import TargetKey
 from autoscaler.parts import Parts
 from autoscaler.policy.model import TargetPolicy
 from autoscaler.sizing.decision import Decision, Reason
-from loadstar.kube.lease import Fence
+from loadstar.kube.leadership import Fence
 from loadstar.signals.model import Desired
 from tests.fakes.clock import ManualClock
 

@@ -17,7 +17,8 @@ from loadstar.kube import errors
 from loadstar.kube.client import PAGE_OBJECTS, Document, KubeClient
 from loadstar.kube.credentials import Credentials
 from loadstar.kube.events import EventRecorder
-from loadstar.kube.lease import Election, Fence, Terms
+from loadstar.kube.leadership import Fence, Terms
+from loadstar.kube.lease import Election
 from loadstar.kube.objects import ref
 from loadstar.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, PODS
 from tests.controlplane.cluster import ControlPlane

@@ -7,7 +7,7 @@ import itertools
 
 from autoscaler.actuate.circuit_book import DELIVERY_S, CircuitBook
 from autoscaler.controllers.leading import Leading
-from loadstar.kube.lease import Fence
+from loadstar.kube.leadership import Fence
 from tests.fakes.clock import ManualClock
 
 

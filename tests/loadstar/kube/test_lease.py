@@ -13,7 +13,8 @@ import pytest
 
 from loadstar.kube.client import Document
 from loadstar.kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
-from loadstar.kube.lease import Election, Fence, LeaseLost, Record, Step, Terms, step
+from loadstar.kube.leadership import Fence, LeaseLost, Record, Step, Terms, step
+from loadstar.kube.lease import Election
 from loadstar.kube.resources import Resource
 
 TERMS = Terms(lease=15.0, renew_deadline=10.0, retry=2.0)
