@@ -57,7 +57,8 @@ def _run(flags: Flags) -> int:
     from metrics_adapter import policy_file
     from metrics_adapter.api.audit import audit_log
     from metrics_adapter.api.listener import CannotListen
-    from metrics_adapter.main import build, clients
+    from metrics_adapter.clients import clients
+    from metrics_adapter.main import build
     from metrics_adapter.memory import one_arena, one_thread
 
     one_arena()
