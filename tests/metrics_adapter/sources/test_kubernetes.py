@@ -17,10 +17,6 @@ from metrics_adapter.adapter_config import AdapterConfig
 from metrics_adapter.query import Group, Pod
 from metrics_adapter.sources import kubernetes
 from metrics_adapter.store import Store
-from tests.grpc_fixtures import grpc_may_lock
-
-# So many objects make Python collect what earlier tests left, grpc's channels among it.
-__all__ = ["grpc_may_lock"]
 
 POD: dict[str, Any] = {
     "metadata": {

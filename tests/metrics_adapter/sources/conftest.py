@@ -1,0 +1,7 @@
+"""Feeds are heard over grpc here; what it leaves is collected in whichever test comes next."""
+
+from __future__ import annotations
+
+from tests.grpc_fixtures import grpc_may_lock, one_grpc
+
+__all__ = ["grpc_may_lock", "one_grpc"]
