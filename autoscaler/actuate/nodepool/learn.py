@@ -36,6 +36,8 @@ from autoscaler.errors import (
 
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
+LONGEST_RETRY_AFTER_S = 3_600.0
+"""A provider that asks for more has made a mistake, and would be waited for as long as it lasts."""
 DENIED_RETRY_S = 600.0
 """Somebody must grant something first; asking sooner only fills their audit log."""
 GONE_RETRY_S = 60.0
@@ -197,7 +199,8 @@ def _refused(
                 return replace(state, operation=blocker, ours=False)
             return _later(state, now_s, rng)
         case Throttled(after_s=after_s) if after_s is not None:
-            return replace(state, retry_at_s=now_s + after_s, failures=state.failures + 1)
+            wait_s = min(after_s, LONGEST_RETRY_AFTER_S)
+            return replace(state, retry_at_s=now_s + wait_s, failures=state.failures + 1)
         case OutOfQuota():
             return _quota(state, reading, now_s, happened)
         case OutOfCapacity():

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError, RetryError
@@ -30,6 +31,8 @@ from autoscaler.errors import Gone, Invalid, ProviderError, Unavailable
 
 TIMEOUT_S = 8.0
 """Of one request; below what the gate wants left of the lease."""
+MOST_PAGES = 40
+"""Of one group's instances, 500 each: more than GKE lets a node pool have in a zone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +135,9 @@ class GkePool:
             pool = self._google.ask("get_node_pool", {"name": self._name})
         except Gone:
             return Reading(operation=watched)
-        self._groups = dict(gke_reading.group_of(url) for url in pool["instanceGroupUrls"])
+        # One that is being created has no groups yet, and the client leaves out what is empty.
+        urls = pool.get("instanceGroupUrls", ())
+        self._groups = dict(gke_reading.group_of(url) for url in urls)
         groups: dict[str, list[Mapping[str, Any]]] = {}
         targets: dict[str, int] = {}
         for zone, name in self._groups.items():
@@ -144,13 +149,14 @@ class GkePool:
     def _instances(self, url: str) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
         page = ""
-        while True:
-            query = f"?pageToken={page}" if page else ""
+        for _ in range(MOST_PAGES):
+            query = f"?pageToken={quote(page, safe='')}" if page else ""
             answer = self._google.request("POST", f"{url}/listManagedInstances{query}")
             found += answer.get("managedInstances", ())
-            page = answer.get("nextPageToken", "")
+            page = str(answer.get("nextPageToken", ""))
             if not page:
                 return found
+        raise Unavailable(f"{url}/listManagedInstances: more than {MOST_PAGES} pages")
 
     def _operation(self, operation: str) -> Operation:
         """How ``operation`` fares; ``zone/name`` is one of Compute's. One forgotten is over."""
@@ -164,7 +170,7 @@ class GkePool:
             else:
                 path = f"{self._cluster.place}/operations/{name}"
                 found = self._google.ask("get_operation", {"name": path})
-                message = str((found.get("error") or {}).get("message", ""))
+                message = gke_reading.failure(found.get("error") or {})
         except Gone:
             return Operation(name=operation, done=True)
         return Operation(name=operation, done=found.get("status") == "DONE", error=message)

@@ -54,6 +54,13 @@ def autoscaling(found: Mapping[str, Any]) -> Autoscaling:
     )
 
 
+def failure(error: Mapping[str, Any]) -> str:
+    """What is said of an operation that failed; "" of one that did not. A code may stand alone."""
+    if not error:
+        return ""
+    return str(error.get("message") or f"failed with code {error.get('code', 'unknown')}")
+
+
 def autoscaling_body(wanted: Autoscaling) -> dict[str, object]:
     """``wanted`` as the API takes it; all of it, for what is left out is reset."""
     body: dict[str, object] = {"enabled": wanted.enabled}

@@ -26,15 +26,18 @@ from autoscaler.errors import (
 )
 from tests.fakes.clock import ManualClock
 from tests.fakes.gke.cloud import Cloud, Fault, Pool
-from tests.fakes.gke.routes import CLUSTER, LOCATION, PROJECT, Api
+from tests.fakes.gke.routes import CLUSTER, LOCATION, NO_WORDS, PROJECT, Api
 from tests.fakes.gke.server import serving
 
 ZONE = "us-central1-a"
 
 
 @asynccontextmanager
-async def pool(cloud: Cloud, *, name: str = "gpu", slow_s: float = 0.0) -> AsyncIterator[GkePool]:
+async def pool(
+    cloud: Cloud, *, name: str = "gpu", slow_s: float = 0.0, page_size: int = 0
+) -> AsyncIterator[GkePool]:
     api = Api(cloud)
+    api.page_size = page_size
     nobody: Any = AnonymousCredentials
     async with serving(api, slow_s=slow_s) as address:
         google = await asyncio.to_thread(
@@ -66,6 +69,44 @@ async def test_a_pool_is_read_from_its_groups() -> None:
     assert found.zones == {ZONE: Zone(target=2, ready=2)}
     assert found.empty == (Instance(ZONE, "gke-gpu-us-central1-a-0002"),)
     assert found.status == "RUNNING"
+
+
+async def test_a_group_is_read_to_its_last_page() -> None:
+    """The tokens between pages are of letters that mean something else in a URL."""
+    made, clock = cloud()
+    made.resize_by_hand("gpu", 5)
+    made.settle()
+    clock.advance(300.0)
+    async with pool(made, page_size=2) as gpu:
+        found = await gpu.read("")
+    assert found.zones == {ZONE: Zone(target=5, ready=5)}
+
+
+async def test_pages_without_end_are_no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gke, "MOST_PAGES", 2)
+    made, _ = cloud()
+    made.resize_by_hand("gpu", 5)
+    async with pool(made, page_size=1) as gpu:
+        with pytest.raises(Unavailable, match="more than 2 pages"):
+            await gpu.read("")
+
+
+async def test_a_pool_that_is_being_created_has_nothing_to_read_yet() -> None:
+    made, _ = cloud()
+    made.pools["gpu"].status = "PROVISIONING"
+    async with pool(made) as gpu:
+        assert (await gpu.read("")).gone
+
+
+async def test_an_operation_may_fail_without_words() -> None:
+    made, clock = cloud()
+    async with pool(made) as gpu:
+        accepted = await gpu.write(SetSize(3))
+        made.operations[accepted.operation].apply = lambda: NO_WORDS
+        clock.advance(30.0)
+        found = (await gpu.read(accepted.operation)).operation
+    assert found is not None
+    assert (found.done, found.error) == (True, "failed with code 8")
 
 
 async def test_each_write_and_its_operation() -> None:

@@ -9,12 +9,13 @@ import itertools
 
 import pytest
 
-from autoscaler.actuate.nodepool.state import SetSize, Stay, What, Why
+from autoscaler.actuate.nodepool.state import PoolState, SetSize, Stay, What, Why
 from autoscaler.policy.model import Mode
 from autoscaler.policy.pools import PoolKind, PoolMode
 from loadstar.kube.resources import NODES
 from tests.autoscaler.actuate.pool_bench import TICK_S, Bench
 from tests.fakes.gke.cloud import Fault, Pool
+from tests.fakes.gke.routes import NO_WORDS
 from tests.fakes.kube_documents import KubeDocuments
 
 ONE_ZONE = ("us-central1-a",)
@@ -111,6 +112,52 @@ async def test_throttling_waits_as_long_as_it_was_told_to() -> None:
     await bench.run(3, 5 * MINUTE_S)
     first, second = [call.t_s for call in bench.cloud.calls if call.method == "setSize"]
     assert second - first == 120.0
+    assert bench.sizes() == {"us-central1-a": (3, 3)}
+
+
+async def test_throttling_for_years_is_waited_for_an_hour() -> None:
+    bench = Bench(gpu(), size=1)
+    bench.cloud.fail_next(Fault("setSize", 429, "slow down", {"Retry-After": "99999999"}))
+    await bench.run(3, 70 * MINUTE_S)
+    first, second = [call.t_s for call in bench.cloud.calls if call.method == "setSize"]
+    assert second - first == 3600.0
+
+
+async def test_an_order_that_fails_without_words_is_not_somebody_elses_size() -> None:
+    bench = Bench(gpu(), size=1)
+    await bench.run(3, 15.0)
+    next(iter(bench.cloud.operations.values())).apply = lambda: NO_WORDS
+    await bench.run(3, 10 * MINUTE_S)
+    assert bench.told == [What.FAILED]
+    assert bench.writes() == [("setSize", 3, 200), ("setSize", 3, 200)]
+
+
+@pytest.mark.parametrize("status", [409, 429, 500, 503])
+async def test_giving_back_that_is_refused_for_now_is_tried_again(status: int) -> None:
+    bench = Bench(gpu(), size=3)
+    bench.cloud.fail_next(Fault("deleteInstances", status, "not now", times=2))
+    await bench.run(1, 10 * MINUTE_S)
+    assert [w[2] for w in bench.writes()] == [status, status, 200]
+    assert bench.sizes() == {"us-central1-a": (1, 1)}
+
+
+async def test_giving_back_that_happened_unanswered_is_nobodys_override() -> None:
+    bench = Bench(gpu(), size=3)
+    bench.cloud.fail_next(Fault("deleteInstances", 503, "no answer", happens_anyway=True))
+    await bench.run(1, 10 * MINUTE_S)
+    assert bench.writes() == [("deleteInstances", 2, 503)]
+    assert bench.told == []
+    assert bench.sizes() == {"us-central1-a": (1, 1)}
+
+
+async def test_who_starts_in_the_middle_of_an_order_waits_for_it() -> None:
+    """A new leader finds the size that the old one asked for, and no override."""
+    bench = Bench(gpu(), size=1)
+    await bench.run(3, 15.0)
+    bench.driver.state = PoolState()
+    await bench.run(3, 10 * MINUTE_S)
+    assert [w for w in bench.writes() if w[2] == 200] == [("setSize", 3, 200)]
+    assert What.OVERRIDE not in bench.told
     assert bench.sizes() == {"us-central1-a": (3, 3)}
 
 

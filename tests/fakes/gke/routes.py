@@ -11,12 +11,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes.gke.cloud import Call, Cloud, Group, Machine, Operation, Pool
 
 PROJECT, LOCATION, CLUSTER = "demo", "us-central1", "llm"
 _PARENT = f"/v1/projects/{PROJECT}/locations/{LOCATION}"
+NO_WORDS = "-"
+"""The error of an operation that fails with a code alone."""
 _POOL = re.compile(rf"{_PARENT}/clusters/{CLUSTER}/nodePools/([^/:]+)(?::(\w+))?$")
 _OPERATION = re.compile(rf"{_PARENT}/operations/([^/:]+)(?::cancel)?$")
 _GROUP = re.compile(
@@ -64,9 +66,11 @@ class Api:
     def __init__(self, cloud: Cloud, project: Project | None = None) -> None:
         self.cloud = cloud
         self.project = project or Project()
+        self.page_size = 0
+        """Instances a page; 0: all in one."""
 
     def answer(self, method: str, url: str, body: bytes = b"") -> Answer:
-        path = urlsplit(url).path
+        path, query = urlsplit(url).path, parse_qs(urlsplit(url).query)
         asked: dict[str, Any] = json.loads(body) if body else {}
         name, pool = _what(method, path)
         self.cloud.settle()
@@ -79,11 +83,26 @@ class Api:
                 if fault.happens_anyway:
                     self._route(method, path, asked)
                 raise Refused(fault.status, fault.message)
-            answer = Answer(200, self._route(method, path, asked))
+            answer = Answer(200, self._paged(self._route(method, path, asked), query))
         except Refused as refusal:
             answer = Answer(refusal.status, _error(refusal.status, str(refusal)), headers)
         self.cloud.calls.append(Call(self.cloud.now(), name, pool, asked, answer.status))
         return answer
+
+    def _paged(self, body: dict[str, Any], query: Mapping[str, list[str]]) -> dict[str, Any]:
+        """One page of a list; the token is of letters that a URL must escape."""
+        instances = body.get("managedInstances")
+        if not self.page_size or instances is None:
+            return body
+        token = query.get("pageToken", ["+/="])[0]
+        if not token.startswith("+/="):
+            raise Refused(400, f"Invalid value for pageToken: {token!r}")
+        start = int(token[3:] or 0)
+        end = start + self.page_size
+        page = {**body, "managedInstances": instances[start:end]}
+        if end < len(instances):
+            page["nextPageToken"] = f"+/={end}"
+        return page
 
     def _route(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if found := _POOL.match(path):
@@ -163,12 +182,14 @@ class Api:
             "zone": LOCATION,
         }
         if done and operation.error:
-            shown["error"] = {"code": 8, "message": operation.error}
+            words = {} if operation.error == NO_WORDS else {"message": operation.error}
+            shown["error"] = {"code": 8, **words}
         return shown
 
     def _described(self, pool: Pool) -> dict[str, Any]:
         compute = f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/zones"
         short = any(len(g.machines) < g.target for g in pool.groups.values())
+        made = pool.status != "PROVISIONING"  # its groups come once it has been created
         return {
             "name": pool.name,
             "status": "RUNNING_WITH_ERROR" if short and pool.status == "RUNNING" else pool.status,
@@ -178,7 +199,9 @@ class Api:
             "initialNodeCount": 1,
             "autoscaling": dict(pool.autoscaling),
             "instanceGroupUrls": [
-                f"{compute}/{zone}/instanceGroupManagers/gke-{pool.name}-grp" for zone in pool.zones
+                f"{compute}/{zone}/instanceGroupManagers/gke-{pool.name}-grp"
+                for zone in pool.zones
+                if made
             ],
         }
 
