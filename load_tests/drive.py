@@ -18,17 +18,6 @@ from load_tests.workload import Arrival, body
 from loadstar.clock import Clock
 
 REQUEST_SECONDS = 180.0
-SUMMARY = (
-    "requests",
-    "failed",
-    "TTFT mean",
-    "p50",
-    "p99",
-    "TPOT p99",
-    "e2e p99",
-    "hit",
-    "late p99",
-)
 CONNECT_SECONDS = 10.0
 
 

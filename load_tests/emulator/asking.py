@@ -15,7 +15,7 @@ import orjson
 from load_tests.emulator import prompts
 from load_tests.emulator.event_wires import Messages, Responses
 from load_tests.emulator.exchange import Ask
-from load_tests.emulator.http1 import Request
+from load_tests.emulator.http1_head import Request
 from load_tests.emulator.openai_wires import Chat, Completions, Embeddings
 from load_tests.emulator.options import Options
 from load_tests.emulator.wire import Naming, Wire

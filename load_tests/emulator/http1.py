@@ -8,11 +8,13 @@ no HTTP/2, no trailers out. Driven by ``server``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from http import HTTPStatus
 from typing import cast
+
+from load_tests.emulator.http1_head import BadRequest, Request, chunk_size, parse_head
 
 MAX_HEAD_BYTES = 256 * 1024
 MAX_BODY_BYTES = 64 << 20
@@ -20,27 +22,6 @@ PIPELINED_BYTES = 64 * 1024
 """What a client may send ahead while its request is being answered; then we stop reading."""
 
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStatus}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    method: str
-    path: str
-    """Without the query."""
-    query: str
-    headers: Mapping[str, str]
-    """Lower-case names; of repeated ones the values joined by ``, ``."""
-    body: bytes
-    keep_alive: bool
-    http_1_1: bool = True
-
-
-class BadRequest(Exception):
-    """The bytes are no HTTP request that we take; ``status`` says why."""
-
-    def __init__(self, status: HTTPStatus) -> None:
-        super().__init__(status.phrase)
-        self.status = status
 
 
 class _Reading(Enum):
@@ -243,7 +224,7 @@ class Connection(asyncio.Protocol):
                 line = buffer.find(b"\r\n", at)
                 if line < 0:
                     return False
-                size = _chunk_size(bytes(buffer[at:line]))
+                size = chunk_size(bytes(buffer[at:line]))
                 if len(self._body) + size > MAX_BODY_BYTES:
                     raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
                 if not size:
@@ -267,34 +248,3 @@ class Connection(asyncio.Protocol):
         body, self._body = bytes(self._body), bytearray()
         self._reading = _Reading.ANSWER
         self._handler(replace(head, body=body), self)
-
-
-def parse_head(head: bytes) -> Request:
-    """A request without its body. Raises BadRequest."""
-    first, *lines = head.decode("latin-1").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        raise BadRequest(HTTPStatus.BAD_REQUEST)
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
-            raise BadRequest(HTTPStatus.BAD_REQUEST)
-        name, value = name.lower(), value.strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    path, _, query = words[1].partition("?")
-    connection = headers.get("connection", "").lower()
-    http_1_1 = words[2] == "HTTP/1.1"
-    keep_alive = http_1_1 and connection != "close"
-    return Request(words[0], path, query, headers, b"", keep_alive, http_1_1)
-
-
-def _chunk_size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    try:
-        size = int(digits, 16)
-    except ValueError:
-        raise BadRequest(HTTPStatus.BAD_REQUEST) from None
-    if size < 0 or digits[:1] in b"+-":
-        raise BadRequest(HTTPStatus.BAD_REQUEST)
-    return size

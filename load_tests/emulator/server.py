@@ -24,7 +24,8 @@ from load_tests.emulator.engine import Engine
 from load_tests.emulator.exchange import HttpExchange
 from load_tests.emulator.exposition import Gauges
 from load_tests.emulator.faults import BadFault, Faults, Metrics, changed, described
-from load_tests.emulator.http1 import Connection, Request
+from load_tests.emulator.http1 import Connection
+from load_tests.emulator.http1_head import Request
 from load_tests.emulator.ledger import Ledger
 from load_tests.emulator.options import Options
 from load_tests.emulator.other_pages import PAGES

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load_tests.emulator.http1 import PIPELINED_BYTES, Connection, Request
+from load_tests.emulator.http1 import PIPELINED_BYTES, Connection
+from load_tests.emulator.http1_head import Request
 
 
 class Wire(asyncio.Transport):

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 
-from load_tests.emulator.faults import Faults
-from load_tests.emulator.options import Options
-from load_tests.emulator.server import EmulatedServer, listening
-from load_tests.ports import free_ports
-
-FAST = Options(speed=1000.0, noise=0.0)
-
-
-@asynccontextmanager
-async def serving(options: Options = FAST) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
-    """A client for a server of ``options``, and the server's ``ip:port``."""
-    async with serving_with(options) as (session, name, _):
-        yield session, name
-
-
-@asynccontextmanager
-async def serving_with(
-    options: Options,
-) -> AsyncIterator[tuple[aiohttp.ClientSession, str, EmulatedServer]]:
-    port = free_ports(1)[0]
-    async with (
-        listening("127.0.0.1", port, options) as server,
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
-    ):
-        yield session, f"127.0.0.1:{port}", server
+from tests.load_tests.emulator.served import FAST, metric, serving, serving_with, until
 
 
 async def events(answer: aiohttp.ClientResponse) -> list[str]:
@@ -50,20 +23,6 @@ async def events(answer: aiohttp.ClientResponse) -> list[str]:
         for line in event.splitlines()
         if line.startswith("data: ")
     ]
-
-
-async def metric(session: aiohttp.ClientSession, name: str) -> float | None:
-    async with session.get("/metrics") as answer:
-        for line in (await answer.text()).splitlines():
-            if line.startswith(f"{name}{{"):
-                return float(line.rpartition(" ")[2])
-    return None
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
-        while not await condition():  # noqa: ASYNC110 (the engine is asked; it does not tell)
-            await asyncio.sleep(0.002)
 
 
 async def test_a_completion() -> None:
@@ -335,130 +294,3 @@ async def test_unknown_paths_and_methods() -> None:
             assert answer.status == 404
         async with session.get("/v1/completions") as answer:
             assert answer.status == 405
-
-
-class TestFaults:
-    """A broken server breaks as it was told, and mends."""
-
-    BODY: dict[str, Any] = {"prompt": "x" * 100, "max_tokens": 5}
-
-    async def change(self, session: aiohttp.ClientSession, **faults: object) -> None:
-        async with session.post("/_fault", json=faults) as answer:
-            assert answer.status == 200, await answer.text()
-
-    async def test_errors(self) -> None:
-        async with serving(replace(FAST, faults=Faults(error_rate=1.0))) as (session, _):
-            async with session.post("/v1/completions", json=self.BODY) as answer:
-                assert answer.status == 500
-            await self.change(session, error_status=503)
-            async with session.post("/v1/completions", json=self.BODY) as answer:
-                assert answer.status == 503
-            async with session.delete("/_fault") as answer:
-                assert (await answer.json())["error_rate"] == 0.0
-            async with session.post("/v1/completions", json=self.BODY) as answer:
-                assert answer.status == 200
-
-    async def test_a_fault_that_does_not_exist(self) -> None:
-        async with (
-            serving() as (session, _),
-            session.post("/_fault", json={"eror_rate": 1}) as answer,
-        ):
-            assert answer.status == 400
-            assert "eror_rate: unknown fault" in (await answer.json())["error"]
-
-    async def test_a_stalled_engine_answers_when_it_goes_on(self) -> None:
-        async with serving(replace(FAST, faults=Faults(stalled=True))) as (session, _):
-
-            async def ask() -> int:
-                async with session.post("/v1/completions", json=self.BODY) as answer:
-                    return answer.status
-
-            async def waits() -> bool:
-                return await metric(session, "vllm:num_requests_waiting") == 1.0
-
-            async with asyncio.TaskGroup() as tasks:
-                asked = tasks.create_task(ask())
-                await until(waits)
-                assert not asked.done()
-                await self.change(session, stalled=False)
-            assert asked.result() == 200
-
-    async def test_a_connection_that_breaks_in_the_middle(self) -> None:
-        async with serving() as (session, _):
-            await self.change(session, drop_rate=1.0, drop_after_tokens=3)
-            body = {**self.BODY, "stream": True}
-            async with session.post("/v1/completions", json=body) as answer:
-                assert answer.status == 200
-                events = [await answer.content.readuntil(b"\n\n") for _ in range(3)]
-                assert all(event.startswith(b"data: {") for event in events)
-                with pytest.raises(aiohttp.ClientPayloadError):
-                    await answer.read()
-            with pytest.raises(aiohttp.ClientError):
-                await session.post("/v1/completions", json=self.BODY)
-
-    async def test_a_restart_breaks_connections_and_forgets_everything(self) -> None:
-        body = {"prompt": "x" * 1000, "max_tokens": 2}
-        async with serving_with(FAST) as (session, _, server):
-            for expected in (0, 240):
-                async with session.post("/v1/completions", json=body) as answer:
-                    usage = (await answer.json())["usage"]
-                assert usage["prompt_tokens_details"]["cached_tokens"] == expected
-            await self.change(session, stalled=True)
-            long = {**self.BODY, "max_tokens": 1000}
-
-            async def ask() -> None:
-                with pytest.raises(aiohttp.ClientError):
-                    await session.post("/v1/completions", json=long)
-
-            async def waits() -> bool:
-                return server.replica.engine.waiting == 1
-
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(ask())
-                await until(waits)
-                await self.change(session, restart=True, stalled=False)
-            assert await metric(session, "vllm:prompt_tokens_total") == 0.0
-            async with session.post("/v1/completions", json=body) as answer:
-                usage = (await answer.json())["usage"]
-            assert usage["prompt_tokens_details"]["cached_tokens"] == 0
-
-    async def test_a_slow_server(self) -> None:
-        async with serving_with(FAST) as (session, _, server):
-            await self.change(session, slowness=3.0)
-            assert server.replica.engine.slowness == 3.0
-
-    async def test_an_unhealthy_server(self) -> None:
-        async with serving() as (session, _):
-            statuses = []
-            for unhealthy in (False, True):
-                await self.change(session, unhealthy=unhealthy)
-                async with session.get("/health") as answer:
-                    statuses.append(answer.status)
-        assert statuses == [200, 503]
-
-    async def test_metrics_that_lie(self) -> None:
-        async with serving() as (session, _):
-            tokens = "vllm:prompt_tokens_total"
-            await self.change(session, metrics="frozen")
-            async with session.post("/v1/completions", json=self.BODY) as answer:
-                await answer.read()
-            assert await metric(session, tokens) == 0.0
-            await self.change(session, metrics="ok")
-            assert await metric(session, tokens) == 25.0
-            await self.change(session, metrics="missing")
-            assert await metric(session, "vllm:num_requests_running") is None
-            assert await metric(session, tokens) == 25.0
-            await self.change(session, metrics="error")
-            async with session.get("/metrics") as answer:
-                assert answer.status == 500
-            await self.change(session, metrics="garbage")
-            async with session.get("/metrics") as answer:
-                assert (await answer.read()).startswith(b"<html>")
-
-    async def test_metrics_that_do_not_answer(self) -> None:
-        short = aiohttp.ClientTimeout(total=0.05)
-        async with serving() as (session, _):
-            for fault in ({"metrics": "silent"}, {"metrics": "ok", "metrics_delay_s": 1.0}):
-                await self.change(session, **fault)
-                with pytest.raises(TimeoutError):
-                    await session.get("/metrics", timeout=short)
