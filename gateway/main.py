@@ -90,15 +90,16 @@ def build(
     def refused(_refusal: Refusal) -> None:
         metrics.reloaded("config", ok=False)
 
+    given = given_by(flags) if place.given is None else place.given
     policy = PolicyInForce(
-        given_by(flags) if place.given is None else place.given,
+        given,
         load=load_policy,
         measured=lambda built: MeasuredPolicy(built, metrics, clock.now),
         store=store,
         taken=taken,
         refused=refused,
         clock=clock,
-        fallback=fallback_of(flags),
+        fallback=fallback_of(flags, given.text),
     )
     place.policy_taken(policy.given)
     for notice in policy.built.notices:

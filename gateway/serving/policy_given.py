@@ -17,6 +17,8 @@ from loadstar.config.errors import ConfigError, Problem
 
 BUILT_IN = "built-in default"
 ON_THE_COMMAND_LINE = "--config-text"
+DISCOVERY = b"discovery"
+"""What a text mentions that brings its own endpoints: dataLayer.discovery, file-discovery."""
 HASH_DIGITS = 16
 """Of a SHA-256: enough to tell two texts apart at a glance."""
 
@@ -57,12 +59,14 @@ class Refusal:
     problems: tuple[Problem, ...]
 
 
-def fallback_of(flags: Flags) -> Given | None:
-    """What to serve with while a ConfigMap cannot be used; None is nothing.
+def fallback_of(flags: Flags, text: bytes = b"") -> Given | None:
+    """What to serve with while a ConfigMap, saying ``text``, cannot be used; None is nothing.
 
-    Those defaults know no endpoints: they are of use where a flag says which pods those are.
+    Those defaults know no endpoints: they are of use where a flag says which pods those are, and
+    the text, as far as it can be understood, does not say otherwise.
     """
-    if flags.config_map and (flags.pool_name or flags.endpoint_selector):
+    pods = flags.pool_name or flags.endpoint_selector
+    if flags.config_map and pods and DISCOVERY not in text:
         return Given(b"", Origin(BUILT_IN))
     return None
 

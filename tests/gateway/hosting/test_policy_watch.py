@@ -231,13 +231,15 @@ async def test_a_start_over_a_map_that_cannot_be_used_serves_the_defaults_and_sa
 
 
 def test_only_who_is_told_the_pods_by_flags_has_defaults_to_fall_back_to() -> None:
-    for argv, fallback in [
-        (["--config-map=a/b", "--pool-name=p"], DEFAULTS),
-        (["--config-map=a/b", "--endpoint-selector=a=b", "--endpoint-target-ports=1"], DEFAULTS),
-        (["--config-map=a/b"], None),
-        (["--pool-name=p"], None),
+    from_file = b"plugins: [{type: file-discovery, parameters: {"
+    for argv, text, fallback in [
+        (["--config-map=a/b", "--pool-name=p"], BAD.encode(), DEFAULTS),
+        (["--config-map=a/b", "--endpoint-selector=a", "--endpoint-target-ports=1"], b"", DEFAULTS),
+        (["--config-map=a/b", "--pool-name=p"], from_file, None),
+        (["--config-map=a/b"], b"", None),
+        (["--pool-name=p"], b"", None),
     ]:
-        assert fallback_of(parse(argv)[0]) == fallback
+        assert fallback_of(parse(argv)[0], text) == fallback
 
 
 async def test_a_start_that_is_given_up_is_said_on_the_object() -> None:
