@@ -69,17 +69,16 @@ class PageResponse:
     def feed(self, data: bytes) -> None:
         """``data`` came from the connection."""
         self.started = True
-        if self._in_body and not self._chunked:
-            self._plain(data)
-            return
-        self._buffer += data
-        if not self._in_body and not self._head():
-            return
+        if not self._in_body:
+            body = self._head(bytes(self._buffer) + data if self._buffer else data)
+            if body is None:
+                return
+            data = body
         if self._chunked:
+            self._buffer += data
             self._chunks()
         else:
-            rest, self._buffer = bytes(self._buffer), bytearray()
-            self._plain(rest)
+            self._plain(data)
 
     def end(self) -> None:
         """The connection was closed by the other side."""
@@ -88,16 +87,17 @@ class PageResponse:
         elif not self.complete:
             raise ScrapeFailed(Reason.CLOSED, f"connection closed after {self._received} bytes")
 
-    def _head(self) -> bool:
-        """Read status and headers from the buffer; False if they are not all there."""
+    def _head(self, data: bytes) -> bytes | None:
+        """Read status and headers; what follows them, or None if they are not all there yet."""
         while True:
-            end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
+            end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
             if end < 0:
-                if len(self._buffer) >= MAX_HEAD_BYTES:
+                if len(data) >= MAX_HEAD_BYTES:
                     raise ScrapeFailed(Reason.MALFORMED, "headers without end")
-                return False
-            lines = bytes(self._buffer[:end]).split(b"\r\n")
-            del self._buffer[: end + 4]
+                self._buffer = bytearray(data)
+                return None
+            lines = data[:end].split(b"\r\n")
+            data = data[end + 4 :]
             version, status = _status(lines[0])
             if status >= _OK:  # 1xx only announces the real one
                 break
@@ -105,7 +105,8 @@ class PageResponse:
             raise ScrapeFailed(Reason.STATUS, f"answered {status}")
         self._headers(lines[1:], keeps_alive=version == b"HTTP/1.1")
         self._in_body = True
-        return True
+        self._buffer = bytearray()
+        return data
 
     def _headers(self, lines: list[bytes], *, keeps_alive: bool) -> None:
         transfer = b""

@@ -8,7 +8,7 @@ OpenMetrics 1.0. The gateway's extractors call it twenty times a second for ever
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -65,12 +65,16 @@ class Found(NamedTuple):
 
 def samples(page: bytes, name: bytes) -> Found:
     """Every sample called exactly ``name`` (not ``name_total``, not a comment about it)."""
+    return samples_at(_mentions(page, name), page, name)
+
+
+def samples_at(mentions: Iterable[int], page: bytes, name: bytes) -> Found:
+    """The same, for who finds the ``mentions`` of the name faster: where it begins, in order."""
     found: list[Sample] = []
     unreadable = 0
-    at = page.find(name)
-    for _ in range(MOST_MENTIONS):
-        if at < 0:
-            return Found(found, unreadable)
+    for number, at in enumerate(mentions):
+        if number == MOST_MENTIONS:
+            return Found(found, unreadable + 1)
         end = at + len(name)
         if page[end : end + 1] in _AFTER_NAME and end < len(page) and _starts_line(page, at):
             sample = _sample(page, end)
@@ -78,8 +82,14 @@ def samples(page: bytes, name: bytes) -> Found:
                 unreadable += 1
             else:
                 found.append(sample)
-        at = page.find(name, end)
-    return Found(found, unreadable + 1)
+    return Found(found, unreadable)
+
+
+def _mentions(page: bytes, name: bytes) -> Iterator[int]:
+    at = page.find(name)
+    while at >= 0:
+        yield at
+        at = page.find(name, at + len(name))
 
 
 def _starts_line(page: bytes, at: int) -> bool:

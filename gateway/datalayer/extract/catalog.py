@@ -13,6 +13,7 @@ from gateway.config.data_sources import RESERVED_ENGINE, CoreMetrics
 from gateway.datalayer.extract import jetstream, sglang, tgi, triton, trtllm_serve, vllm
 from gateway.datalayer.extract.custom import Described, described
 from gateway.datalayer.extract.load import EndpointLoad
+from gateway.datalayer.extract.mentions import warm_up
 from loadstar.config.errors import Problems, did_you_mean
 
 LEGACY_ENGINE_LABEL = "inference.networking.k8s.io/engine-type"
@@ -71,8 +72,10 @@ class Engines:
 def engines(parameters: CoreMetrics, path: str = "") -> Engines:
     """The engines of ``parameters``, which stand at ``path`` of their document.
 
-    Raises ConfigError for selectors that cannot be read and a default that does not exist.
+    Raises ConfigError for selectors that cannot be read and a default that does not exist. What
+    reads pages is compiled by then.
     """
+    warm_up()
     problems = Problems()
     known = dict(BUILT_IN)
     prefix = f"{path}." if path else ""
