@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gateway.admission.outlier import Breakers
 from gateway.admission.sheddable import admit, sheddable
@@ -23,12 +22,13 @@ from gateway.request.model import InferenceRequest
 from gateway.scheduling.failures import Skipping
 from gateway.scheduling.types import Cycle, Decision, SaturationDetector
 from loadstar.clock import Clock
+from loadstar.records import record
 
 LEAST_BUSY = "least-busy"
 """Name of the profile that answers when the configured one is broken."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """A decision, what it was made of, how far to follow it, and who is to hear of it."""
 
@@ -74,7 +74,8 @@ class Chooser:
         """
         policy = self._policy()
         priority = intent.traffic.priority
-        self._admit(policy, priority, state, candidates, now)
+        if sheddable(priority):
+            self._admit(policy, priority, state, candidates, now)
         cycle = Cycle(
             request=request,
             target_model=intent.target_model,
@@ -102,7 +103,8 @@ class Chooser:
         self, priority: int, state: PoolState, candidates: tuple[Endpoint, ...], now: float
     ) -> None:
         """Let a request of ``priority`` among ``candidates`` pass. Raises Shed."""
-        self._admit(self._policy(), priority, state, candidates, now)
+        if sheddable(priority):
+            self._admit(self._policy(), priority, state, candidates, now)
 
     def _admit(
         self,
@@ -112,8 +114,7 @@ class Chooser:
         candidates: tuple[Endpoint, ...],
         now: float,
     ) -> None:
-        if sheddable(priority):
-            admit(priority, self._saturation(policy.saturation, state, candidates, now))
+        admit(priority, self._saturation(policy.saturation, state, candidates, now))
 
     def _schedule(
         self,

@@ -32,6 +32,8 @@ from gateway.request.model_rules import ModelRewrite
 from gateway.scheduling.failures import Skipping
 from loadstar.clock import Clock
 
+PROMPT_BYTES_KEPT = 4096
+"""Of a prompt, until its response begins: less costs more to let go than to keep."""
 NO_HEADERS: tuple[tuple[str, str], ...] = ()
 
 
@@ -313,7 +315,7 @@ class Director:
         cost = demand(request, cycle.prefix, first.slot, expected_output)
         with Skipping(self._failures, choice.scheduler, "picked"):
             choice.scheduler.picked(cycle, choice.decision)
-        if request.body is not None:
+        if request.body is not None and request.body.prompt_bytes > PROMPT_BYTES_KEPT:
             # The prompt may be megabytes and the stream may last minutes: let it go.
             cycle.request = replace(request, body=replace(request.body, prompt=()))
         self._measures.routed(intent.traffic, request.body_bytes)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.director.measures import Traffic
 from gateway.errors import BadRequest
 from gateway.request.model import Headers, InferenceRequest
 from gateway.request.model_rules import ModelRewrite, choose
+from loadstar.records import record
 
 OBJECTIVE = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
 FAIRNESS_ID = ("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
@@ -29,7 +29,7 @@ LABEL_CHARACTERS = 256
 """What a metric label keeps of a value that a client chose."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Intent:
     """What is asked for."""
 

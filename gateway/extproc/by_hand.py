@@ -1,4 +1,4 @@
-"""Pieces of a body, read and written without protobuf's objects: nearly all of a stream is these.
+"""Headers and pieces of a body, read and written without protobuf's objects: nearly all there is.
 
 Exact: only the shape in which every serializer writes them is read here, and anything else is
 left to protobuf; what is written is what protobuf would write (a test compares both ways).
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+REQUEST_HEADERS, RESPONSE_HEADERS = 0x12, 0x1A
 REQUEST_BODY, RESPONSE_BODY = 0x22, 0x2A
-"""First bytes of a ProcessingRequest whose first field is a body."""
-METADATA = 0x42
-"""First byte of the field ``metadata_context``."""
+"""First bytes of a ProcessingRequest whose first field is this."""
 ANSWER_REQUEST_BODY, ANSWER_RESPONSE_BODY = b"\x1a", b"\x22"
 """First bytes of a ProcessingResponse for a body."""
 
 _BODY, _END_OF_STREAM = 0x0A, 0x10
+_HEADER_MAP, _HEADER, _END_AT_HEADERS = 0x0A, 0x0A, 0x18
 _LONGEST_VARINT = 4  # bytes; lengths below 256 MiB
 _TOLD_LENGTHS = 4096
 
@@ -46,15 +46,37 @@ def body(payload: bytes) -> tuple[bytes, bool, bytes] | None:
     return payload[start:stop], ends, payload[end:]
 
 
-def is_one_field(encoded: bytes, tag: int) -> bool:
-    """Whether ``encoded`` is one length-delimited field whose first byte is ``tag``."""
+def headers(payload: bytes) -> tuple[list[bytes], bool, bytes] | None:
+    """(each ``HeaderValue`` as it is encoded, end of stream, the bytes after the headers).
+
+    ``payload`` is a serialized ProcessingRequest that begins with REQUEST_HEADERS or
+    RESPONSE_HEADERS. None if it is written in another way.
+    """
+    found: list[bytes] = []
+    ends = False
     try:
-        if encoded[0] != tag:
-            return False
-        length, at = _varint(encoded, 1)
+        length, at = _varint(payload, 1)
+        end = at + length
+        if at < end and payload[at] == _HEADER_MAP:
+            length, at = _varint(payload, at + 1)
+            stop = at + length
+            while at < stop:
+                if payload[at] != _HEADER:
+                    return None
+                length, at = payload[at + 1], at + 2
+                if length >= 128:
+                    length, at = _varint(payload, at - 1)
+                found.append(payload[at : at + length])
+                at += length
+            if at != stop:
+                return None
+        if at + 2 == end and payload[at] == _END_AT_HEADERS and payload[at + 1] == 1:
+            ends, at = True, end
     except IndexError:
-        return False
-    return at + length == len(encoded)
+        return None
+    if at != end or end > len(payload):
+        return None
+    return found, ends, payload[end:]
 
 
 def stream_body(kind: bytes, chunk: bytes, end_of_stream: bool) -> bytes:

@@ -21,6 +21,7 @@ from gateway.extproc.encode import ProcessingResponse, response, serialized
 from gateway.extproc.messages import (
     Admitted,
     Answer,
+    AnswerHeaders,
     AnswerImmediately,
     AskAdmission,
     AskResponse,
@@ -105,7 +106,7 @@ class Conductor:
     @property
     def done(self) -> bool:
         """The host should end the stream with OK: nothing more will be answered."""
-        return self._abandoned or self._session.done
+        return self._abandoned or self._session.closed is not None
 
     def on(self, message: ProcessingRequest) -> list[ProcessingResponse]:
         """What to send to Envoy, in order, because it sent ``message``. Raises nothing."""
@@ -153,7 +154,9 @@ class Conductor:
             told = decode(said)
             answers: list[Answer] = []
             for event in told:
-                self._carry_out(self._session.on(event), answers)
+                commands = self._session.on(event)
+                if commands:
+                    self._carry_out(commands, answers)
             return [encode(answer) for answer in answers]
         except DecodeError:
             raise
@@ -167,7 +170,7 @@ class Conductor:
     def _carry_out(self, commands: list[Command], answers: list[Answer]) -> None:
         for command in commands:
             match command:
-                case StreamBody():  # Nine of ten, in a streamed answer.
+                case StreamBody() | AnswerHeaders():  # Nine of ten, in a streamed answer.
                     answers.append(command)
                 case AskAdmission():
                     self._tell(self._admit(command), answers)

@@ -6,8 +6,9 @@ says nothing we know. Called by ``conduct``.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from envoy.config.core.v3.base_pb2 import HeaderValue
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
 from gateway.extproc import by_hand
@@ -31,48 +32,103 @@ SUBSET_KEY = "x-gateway-destination-endpoint-subset"
 SERVED_NAMESPACE = "envoy.lb"
 SERVED_KEY = "x-gateway-destination-endpoint-served"
 
-LONGEST_HINT, MOST_HINTS = 1024, 512  # bytes of metadata remembered, and how many of them
-
 MODES = {mode.value: mode for mode in BodyMode}
+
+LONGEST_REMEMBERED = 1024  # bytes of one encoded thing
+MOST_CONTEXTS, MOST_HEADERS = 512, 2048
+NOT_REMEMBERED = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-api-key",
+        "x-goog-api-key",
+        "x-request-id",
+    }
+)
+"""Headers that are nobody's to keep, or never the same twice."""
+
+
+class Context(NamedTuple):
+    """What a message says besides its headers or its piece of a body."""
+
+    announced: tuple[Event, ...]
+    subset: tuple[str, ...] | None
+    served: str | None
+
+
+NOTHING = Context((), None, None)
 
 
 def read(payload: bytes) -> list[Event]:
-    """What a serialized message tells: as ``events`` of it, for less where it is a body's piece.
+    """What a serialized message tells: as ``events`` of it, for less.
 
     Raises:
         DecodeError: it is no ProcessingRequest.
     """
     first = payload[0] if payload else 0
     if first == by_hand.RESPONSE_BODY or first == by_hand.REQUEST_BODY:
-        parts = by_hand.body(payload)
-        if parts is not None:
-            chunk, end_of_stream, rest = parts
-            if not rest:
-                hint = None
-            elif rest in _hints:
-                hint = _hints[rest]
-            elif by_hand.is_one_field(rest, by_hand.METADATA):
-                hint = _learn(rest)
-            else:
-                return events(ProcessingRequest.FromString(payload))
+        body = by_hand.body(payload)
+        context = None if body is None else _context(body[2])
+        if body is not None and context is not None:
             if first == by_hand.RESPONSE_BODY:
-                return [ResponseBody(chunk, end_of_stream)]
-            return [RequestBody(chunk, end_of_stream, hint)]
+                return [*context.announced, ResponseBody(body[0], body[1])]
+            return [*context.announced, RequestBody(body[0], body[1], context.subset)]
+    elif first == by_hand.REQUEST_HEADERS or first == by_hand.RESPONSE_HEADERS:
+        parts = by_hand.headers(payload)
+        context = None if parts is None else _context(parts[2])
+        if parts is not None and context is not None:
+            sent = Headers([_headers.get(item) or _learn_header(item) for item in parts[0]])
+            if first == by_hand.RESPONSE_HEADERS:
+                return [*context.announced, ResponseHeaders(sent, parts[1], context.served)]
+            return [*context.announced, RequestHeaders(sent, parts[1], context.subset)]
     return events(ProcessingRequest.FromString(payload))
 
 
-_hints: dict[bytes, tuple[str, ...] | None] = {}
-"""Encoded metadata -> the subset hint in it: every message of a stream repeats the same."""
+_contexts: dict[bytes, Context] = {}
+"""By their encoding: all messages of a stream, and the first ones of all, repeat the same."""
+
+_headers: dict[bytes, tuple[str, str]] = {}
+"""Name and value of a header, by the encoding of both."""
 
 
-def _learn(encoded: bytes) -> tuple[str, ...] | None:
-    """Read encoded metadata, and remember it. Raises DecodeError."""
-    hint = subset(ProcessingRequest.FromString(encoded))
-    if len(encoded) <= LONGEST_HINT:
-        if len(_hints) >= MOST_HINTS:
-            _hints.clear()
-        _hints[encoded] = hint
-    return hint
+def _context(encoded: bytes) -> Context | None:
+    """What stands after the headers or the body; None if that is another one of these.
+
+    Raises DecodeError.
+    """
+    if not encoded:
+        return NOTHING
+    known = _contexts.get(encoded)
+    return known if known is not None else _learn_context(encoded)
+
+
+def _learn_context(encoded: bytes) -> Context | None:
+    message = ProcessingRequest.FromString(encoded)
+    if message.WhichOneof("request") is not None:
+        return None
+    with_modes = message.HasField("protocol_config")
+    context = Context(
+        (announced(message.protocol_config),) if with_modes else (),
+        subset(message),
+        served(message),
+    )
+    if len(encoded) <= LONGEST_REMEMBERED:
+        if len(_contexts) >= MOST_CONTEXTS:
+            _contexts.clear()
+        _contexts[encoded] = context
+    return context
+
+
+def _learn_header(encoded: bytes) -> tuple[str, str]:
+    """Name and value of an encoded ``HeaderValue``. Raises DecodeError."""
+    known = _named(HeaderValue.FromString(encoded))
+    if len(encoded) <= LONGEST_REMEMBERED and known[0] not in NOT_REMEMBERED:
+        if len(_headers) >= MOST_HEADERS:
+            _headers.clear()
+        _headers[encoded] = known
+    return known
 
 
 def events(message: ProcessingRequest) -> list[Event]:
@@ -116,15 +172,13 @@ def announced(config: Any) -> Announced:
 
 def headers(part: Any) -> Headers:
     """The headers of an ``HttpHeaders``, names in lower case, ``raw_value`` before ``value``."""
-    return Headers(
-        [
-            (
-                item.key.lower(),
-                raw.decode("utf-8", "surrogateescape") if (raw := item.raw_value) else item.value,
-            )
-            for item in part.headers.headers
-        ]
-    )
+    return Headers([_named(item) for item in part.headers.headers])
+
+
+def _named(item: Any) -> tuple[str, str]:
+    raw = item.raw_value
+    value = raw.decode("utf-8", "surrogateescape") if raw else item.value
+    return item.key.lower(), value
 
 
 def subset(message: ProcessingRequest) -> tuple[str, ...] | None:

@@ -7,12 +7,13 @@ answers, and ``conduct`` carries the others to the director.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TypeAlias
 
 from gateway.errors import Refusal
 from gateway.request.model import Headers, InferenceRequest, Outcome, Route
+from loadstar.records import record
 
 
 class BodyMode(Enum):
@@ -33,7 +34,7 @@ class Direction(Enum):
 # --- events: what Envoy or the director told us -------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Announced:
     """The body modes of ``protocol_config``; comes first, if at all."""
 
@@ -41,7 +42,7 @@ class Announced:
     response_body: BodyMode
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestHeaders:
     headers: Headers
     end_of_stream: bool
@@ -49,7 +50,7 @@ class RequestHeaders:
     """The subset hint: ``ip:port`` entries; None is no hint, () is an empty one (a 503)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestBody:
     chunk: bytes
     end_of_stream: bool
@@ -57,12 +58,12 @@ class RequestBody:
     """The subset hint, if this message repeats it (Envoy may attach metadata to any message)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestTrailers:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResponseHeaders:
     headers: Headers
     end_of_stream: bool
@@ -70,37 +71,37 @@ class ResponseHeaders:
     """The endpoint that really served, as Envoy's metadata says; None if not said."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResponseBody:
     chunk: bytes
     end_of_stream: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResponseTrailers:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Admitted:
     """The director's answer to AskAdmission; Refused is the other."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Routed:
     """The director's answer to AskRoute."""
 
     route: Route
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refused:
     """The director's other answer to AskAdmission and AskRoute; also failures of our own."""
 
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Responding:
     """The director's answer to AskResponse: headers to add to the client's response."""
 
@@ -125,7 +126,7 @@ Event: TypeAlias = (
 # --- commands: what we tell Envoy ---------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HeaderMutation:
     """Headers to set (replacing what is there) and to remove."""
 
@@ -136,7 +137,7 @@ class HeaderMutation:
 NO_MUTATION = HeaderMutation()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnswerHeaders:
     """Answer a headers message."""
 
@@ -148,7 +149,7 @@ class AnswerHeaders:
     scores: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StreamBody:
     """One chunk of a FULL_DUPLEX_STREAMED body; at most 62,000 bytes."""
 
@@ -157,7 +158,7 @@ class StreamBody:
     end_of_stream: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnswerBody:
     """Answer one body message of the STREAMED, BUFFERED and BUFFERED_PARTIAL modes."""
 
@@ -170,7 +171,7 @@ class AnswerBody:
     scores: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnswerTrailers:
     direction: Direction
     destination: str | None = None
@@ -178,7 +179,7 @@ class AnswerTrailers:
     scores: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnswerImmediately:
     """ImmediateResponse: the request ends here, with this answer."""
 
@@ -192,7 +193,7 @@ class AnswerImmediately:
 # --- commands: what we ask or tell the director -------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskAdmission:
     """A body is about to be held: do the headers alone say that it would be in vain?
 
@@ -203,7 +204,7 @@ class AskAdmission:
     subset: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskRoute:
     """Choose an endpoint; answered by Routed or Refused."""
 
@@ -211,7 +212,7 @@ class AskRoute:
     subset: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskResponse:
     """Response headers have come; answered by Responding."""
 
@@ -220,14 +221,14 @@ class AskResponse:
     served: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FirstToken:
     """The first piece of the response body has passed."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finished:
     """The stream has ended, however it ended; sent exactly once for every route taken."""
 

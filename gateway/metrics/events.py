@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway.errors import STATUS
 from gateway.metrics.families import GatewayFamilies
-from loadstar.telemetry.metrics import MAX_SERIES, CappedLabel, Collector, Histogram
+from loadstar.telemetry.metrics import MAX_SERIES, CappedLabel, Collector, Counter, Histogram
 
 SHARE_MEMORY = 1000
 """Responses that the sample share is an average of."""
@@ -77,6 +77,8 @@ class Metrics:
         self._model = CappedLabel()
         self._fairness = CappedLabel()
         self._bound: dict[Traffic, RequestSeries] = {}
+        self._attempts: dict[tuple[str, str, str, int], Counter] = {}
+        self._prefixes: dict[tuple[str, str], tuple[Histogram, Histogram]] = {}
         self._scheduling = f.scheduling.labels()
         self._streams = f.streams.labels()
         self._stream_seconds = f.stream_seconds.labels()
@@ -131,11 +133,15 @@ class Metrics:
     ) -> None:
         """Scheduling chose this endpoint; ``pod`` is "" if nothing fitted."""
         self._scheduling.observe(seconds)
-        model = self._model(target_model)
-        if pod:
-            self._families.attempts.labels("success", model, pod, namespace, str(port)).inc()
-        else:
-            self._families.attempts.labels("failure", model, "", "", "").inc()
+        chosen = (target_model, pod, namespace, port)
+        known = self._attempts.get(chosen)
+        if known is None:
+            labels = ("success", pod, namespace, str(port)) if pod else ("failure", "", "", "")
+            outcome, *where = labels
+            known = self._families.attempts.labels(outcome, self._model(target_model), *where)
+            if len(self._attempts) < MAX_SERIES:
+                self._attempts[chosen] = known
+        known.inc()
 
     def first_token(self, traffic: Traffic, seconds: float, streamed: bool) -> None:
         """The first piece of an answer came ``seconds`` after the pick (TTFT)."""
@@ -212,10 +218,15 @@ class Metrics:
         self, plugin_name: str, plugin_type: str, matched_bytes: int, total_bytes: int
     ) -> None:
         """A prompt was looked up in a prefix index."""
-        f = self._families
-        f.prefix_bytes.labels(plugin_name, plugin_type).observe(matched_bytes)
+        known = self._prefixes.get((plugin_name, plugin_type))
+        if known is None:
+            f, labels = self._families, (plugin_name, plugin_type)
+            known = f.prefix_bytes.labels(*labels), f.prefix_ratio.labels(*labels)
+            self._prefixes[labels] = known
+        matched, ratio = known
+        matched.observe(matched_bytes)
         if total_bytes > 0:
-            f.prefix_ratio.labels(plugin_name, plugin_type).observe(matched_bytes / total_bytes)
+            ratio.observe(matched_bytes / total_bytes)
 
     def prefix_indexed(self, plugin_name: str, plugin_type: str, blocks: int) -> None:
         """How large a prefix index now is."""

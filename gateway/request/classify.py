@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gateway.request.model import Dialect
+
+_REMEMBERED_PATHS = 256
 
 _BY_SUFFIX: tuple[tuple[str, Dialect], ...] = (
     ("/chat/completions", Dialect.CHAT),
@@ -14,6 +18,7 @@ _BY_SUFFIX: tuple[tuple[str, Dialect], ...] = (
 )
 
 
+@lru_cache(_REMEMBERED_PATHS)
 def dialect_of(path: str) -> Dialect:
     """The dialect of ``path`` (with or without a query), whatever prefix it stands behind.
 

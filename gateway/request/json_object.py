@@ -8,7 +8,6 @@ few short values that it needs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -25,6 +24,7 @@ from gateway.request.json_token import (
     string_end,
 )
 from loadstar.arrays import Bytes, Ints, kernel
+from loadstar.records import record
 
 MAX_DEPTH = 10_000
 """Nesting beyond this is refused; model servers give up far earlier (CPython at about 1,000)."""
@@ -57,7 +57,7 @@ _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = 0x7B, 0x7D, 0x5B, 0x5D
 _SPACE = (0x20, 0x0A, 0x0D, 0x09)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Problem:
     """Why the text is not a JSON object, and where."""
 
@@ -66,7 +66,10 @@ class Problem:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+NONE_UNFINISHED: Mapping[str, int] = MappingProxyType({})
+
+
+@record
 class TopLevel:
     """Where the values of the keys asked for stand: [start, end) in the text.
 
@@ -97,16 +100,18 @@ def top_level(text: bytes, keys: Keys) -> TopLevel:
     start = 3 if text.startswith(b"\xef\xbb\xbf") else 0
     spans: Ints = np.empty((len(keys.names), 2), np.int64)
     code, at = _scan(np.frombuffer(text, np.uint8), start, keys.joined, keys.ends, spans)
-    values: dict[str, tuple[int, int]] = {}
+    rows = zip(keys.names, spans.tolist(), strict=True)
+    if code == OK:
+        values = {name: (begin, end) for name, (begin, end) in rows if end >= 0}
+        return TopLevel(values, NONE_UNFINISHED, None, False)
+    values = {}
     unfinished: dict[str, int] = {}
-    for name, (begin, end) in zip(keys.names, spans.tolist(), strict=True):
+    for name, (begin, end) in rows:
         if end == _UNFINISHED:
             unfinished[name] = begin
         elif end != _ABSENT:
             values[name] = (begin, end)
-    if code == OK:
-        problem = None
-    elif code == ENDED:
+    if code == ENDED:
         problem = Problem(
             at, "it ends before the object is closed" if at > start else "it is empty"
         )

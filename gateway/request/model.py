@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from loadstar.records import record
+
 
 class Headers:
     """HTTP headers as received: lower-case names, order and repeats kept.
@@ -59,7 +61,7 @@ class Dialect(Enum):
     OPAQUE = "opaque"  # not understood: routed on headers alone, never rewritten
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParsedBody:
     """What routing needs of a body; the bytes themselves stay where they are."""
 
@@ -76,7 +78,7 @@ class ParsedBody:
     cache_salt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InferenceRequest:
     """One request that asks for an endpoint."""
 
@@ -116,7 +118,7 @@ class Ending(Enum):
     SHUTDOWN = "shutdown"  # drain deadline
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What became of one routed request."""
 
@@ -129,7 +131,7 @@ class Outcome:
     streamed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """The director's answer for one request: where it goes and what to change on the way."""
 

@@ -119,10 +119,19 @@ def preferred(candidates: Candidates) -> Candidates:
 
     When nothing is known of anybody all stay, and are told apart by this gateway's own accounting.
     """
-    known = candidates.confidence > 0.0
-    if known.all() or not known.any():
+    if not some_unlike_others(candidates.confidence):
         return candidates
-    return narrowed(candidates, known)
+    return narrowed(candidates, candidates.confidence > 0.0)
+
+
+@kernel
+def some_unlike_others(confidence: Floats) -> bool:
+    """Whether some are above 0 and some are not."""
+    known = 0
+    for i in range(confidence.size):
+        if confidence[i] > 0.0:  # NaN is not
+            known += 1
+    return 0 < known < confidence.size
 
 
 @kernel

@@ -16,9 +16,10 @@ from gateway.datalayer.state import Columns, Endpoint, PoolState
 from gateway.request.model import InferenceRequest
 from gateway.scheduling.failures import Failure, Failures
 from loadstar.arrays import Bools, Floats, Ints
+from loadstar.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidates:
     """Endpoints still in the running. ``slots[i]`` is the column row of ``endpoints[i]``."""
 
@@ -32,7 +33,7 @@ class Candidates:
         return len(self.endpoints)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PrefixMatch:
     """How much of a prompt each endpoint is believed to hold."""
 
@@ -69,7 +70,7 @@ class Cycle:
         return self.prefixes.get(producer, self.prefix)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProfileResult:
     """What one profile chose: endpoints best first, and the scores of all candidates."""
 
@@ -78,7 +79,7 @@ class ProfileResult:
     """destination -> total score, for ``--emit-endpoint-scores`` and the debug log."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """Where a request goes, and why."""
 

@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
-from gateway.config.picker import ResponseProcessing
 from gateway.datalayer.state import Endpoint
 from gateway.director.policy import Policy, Scheduler
 from gateway.scheduling.failures import Timed
 from gateway.scheduling.instances import NamedPlugin
-from gateway.scheduling.types import Cycle, Decision, PrefixHolder, SaturationDetector
+from gateway.scheduling.types import Cycle, Decision, PrefixHolder
 
 PRODUCER = "approx-prefix-cache-producer"
 BYTES_PER_TOKEN = 4
@@ -135,18 +134,6 @@ class MeasuredPolicy:
     def __init__(self, policy: Configured, counts: PluginCounts, now: Callable[[], float]) -> None:
         """``now`` is a clock for durations, in seconds."""
         plugins = MeasuredPlugins(policy.plugins, counts, now)
-        self._scheduler = MeasuredScheduler(policy.scheduler, counts, plugins)
-        self._saturation = policy.saturation
-        self._response_processing = policy.response_processing
-
-    @property
-    def scheduler(self) -> Scheduler:
-        return self._scheduler
-
-    @property
-    def saturation(self) -> SaturationDetector:
-        return self._saturation
-
-    @property
-    def response_processing(self) -> ResponseProcessing:
-        return self._response_processing
+        self.scheduler: Scheduler = MeasuredScheduler(policy.scheduler, counts, plugins)
+        self.saturation = policy.saturation
+        self.response_processing = policy.response_processing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from gateway.extproc.messages import HeaderMutation
@@ -17,12 +16,13 @@ from gateway.extproc.session.control_headers import (
 from gateway.extproc.session.lengths import declared_length
 from gateway.request.classify import dialect_of
 from gateway.request.model import Dialect, Headers, Route
+from loadstar.records import record
 
 ASSUMED_PATH = "/v1/completions"
 """Of headers without a path, which only a test harness sends; the reference assumes the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestHead:
     """The headers of one request, read once."""
 

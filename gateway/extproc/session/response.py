@@ -6,7 +6,6 @@ is answered in the words of its body mode. Called by ``Session`` only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from gateway.extproc.messages import (
@@ -30,6 +29,7 @@ from gateway.extproc.session.limits import Limits
 from gateway.request.model import Dialect, Usage
 from gateway.request.rename import ModelRenamer
 from gateway.request.usage import UsageReader
+from loadstar.records import record
 
 RESPONSE = Direction.RESPONSE
 SERVED_ECHO = "x-conformance-test-served-endpoint"
@@ -46,7 +46,7 @@ class Phase(Enum):
     ENDED = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Taken:
     """What the response half has to know of a request that was routed."""
 
@@ -73,6 +73,8 @@ class ResponseSide:
         self._delivered = False
         self._first_token_of: int | None = None
         self._usage: UsageReader | None = None
+        self._readable_as: Dialect | None = None
+        """What the body is to be read as, once the first of it has come."""
         self._renamer: ModelRenamer | None = None
 
     @property
@@ -120,7 +122,7 @@ class ResponseSide:
     def give_up(self) -> None:
         """Read and change nothing more; still answer every message."""
         self._transparent = True
-        self._usage = self._renamer = self._first_token_of = None
+        self._usage = self._renamer = self._first_token_of = self._readable_as = None
         if self._phase is Phase.ASKED:
             self._phase = Phase.FRESH
 
@@ -180,6 +182,9 @@ class ResponseSide:
             self.body_bytes += len(chunk)
             if self._usage is not None:
                 self._usage.feed(chunk)
+            elif self._readable_as is not None:
+                self._usage = UsageReader(self._readable_as, self.streamed)
+                self._usage.feed(chunk)
             if self._first_token_of is not None:
                 first = [FirstToken(self._first_token_of)]
                 self._first_token_of = None
@@ -223,4 +228,4 @@ class ResponseSide:
     def _read_body_of(self, taken: Taken, readable: bool) -> None:
         self._first_token_of = taken.ticket
         if readable:
-            self._usage = UsageReader(taken.dialect, self.streamed)
+            self._readable_as = taken.dialect

@@ -42,7 +42,8 @@ class Session:
         self._response = ResponseSide(limits)
         self._taken: Taken | None = None
         self._given_back = False
-        self._closed: Ending | None = None
+        self.closed: Ending | None = None
+        """How the conversation has ended; None while it goes on."""
 
     @property
     def request_id(self) -> str:
@@ -52,7 +53,7 @@ class Session:
     @property
     def done(self) -> bool:
         """Nothing more will be answered: the stream may be ended."""
-        return self._closed is not None
+        return self.closed is not None
 
     @property
     def response_begun(self) -> bool:
@@ -61,7 +62,7 @@ class Session:
 
     def on(self, event: Event) -> list[Command]:
         """What follows from ``event``, in the order it has to be told."""
-        if self._closed is not None:
+        if self.closed is not None:
             return self._too_late(event)
         try:
             commands = self._commands(event)
@@ -78,11 +79,11 @@ class Session:
         same way. So COMPLETE and CLIENT_GONE mean that Envoy ended it, and what was seen of the
         response decides between the two.
         """
-        if self._closed is not None:
+        if self.closed is not None:
             return []
         if ending is Ending.COMPLETE or ending is Ending.CLIENT_GONE:
             ending = Ending.COMPLETE if self._response.complete else Ending.CLIENT_GONE
-        self._closed = ending
+        self.closed = ending
         return self._give_back(ending)
 
     def fail(self) -> list[Command]:
@@ -91,7 +92,7 @@ class Session:
         Once a response has begun its bytes must reach the client; from here on they pass
         unchanged and unread.
         """
-        if self._closed is not None:
+        if self.closed is not None:
             return []
         if self._response.begun:
             self._response.give_up()
@@ -109,6 +110,10 @@ class Session:
                 return self._request.on_body(event)
             case RequestHeaders():
                 return self._request.on_headers(event)
+            case Announced():
+                self._request.mode = event.request_body
+                self._response.mode = event.response_body
+                return []
             case Routed():
                 return self._routed(event)
             case ResponseHeaders():
@@ -123,10 +128,6 @@ class Session:
                 return self._request.on_trailers()
             case ResponseTrailers():
                 return self._response.on_trailers()
-            case Announced():
-                self._request.mode = event.request_body
-                self._response.mode = event.response_body
-                return []
 
     def _routed(self, event: Routed) -> list[Command]:
         request = self._request
@@ -145,7 +146,7 @@ class Session:
         request = self._request
         unwanted = request.route is not None and not request.route.follow
         if unwanted and request.passed and self._response.may_be_let_go:
-            self._closed = Ending.LET_GO
+            self.closed = Ending.LET_GO
             return [*answers, *self._give_back(Ending.LET_GO)]
         return answers
 
@@ -155,14 +156,14 @@ class Session:
             return self._request.decided(None)
         answer = immediate(refusal, self._request.head.path, self._request.head.id)
         ending = Ending.FAILED if isinstance(refusal, Broken) else Ending.REFUSED
-        self._closed = ending
+        self.closed = ending
         return [answer, *self._give_back(ending)]
 
     def _too_late(self, event: Event) -> list[Command]:
         """A route that was chosen while its request went away is given back at once."""
-        if isinstance(event, Routed) and self._taken is None and self._closed is not None:
+        if isinstance(event, Routed) and self._taken is None and self.closed is not None:
             self._taken = Taken(event.route.ticket, self._request.head.dialect, False)
-            return self._give_back(self._closed)
+            return self._give_back(self.closed)
         return []
 
     def _give_back(self, ending: Ending) -> list[Command]:

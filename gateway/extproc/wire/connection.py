@@ -14,7 +14,7 @@ from gateway.extproc.wire.control import ControlFrames
 from gateway.extproc.wire.events import Gone, HalfClosed, Opened, Received, TooLarge, WireEvent
 from gateway.extproc.wire.frames import Code, ConnectionFailed, StreamFailed
 from gateway.extproc.wire.header_blocks import HeaderBlocks
-from gateway.extproc.wire.headers import check_trailers, request_head
+from gateway.extproc.wire.headers import check_trailers
 from gateway.extproc.wire.limits import WireLimits
 from gateway.extproc.wire.messages import CompressedMessage, MessageTooLarge
 from gateway.extproc.wire.stream import Stream
@@ -27,6 +27,9 @@ class Connection(ControlFrames):
         super().__init__(limits, now)
         self._pending = b""
         self._greeted = False
+        # Consumed bytes are given back in halves of a window.
+        self._stream_credit_due = limits.stream_window_bytes / 2
+        self._credit_due = limits.connection_window_bytes / 2
         self._receive_window = f.DEFAULT_WINDOW
         self._blocks = HeaderBlocks(limits)
         self._block_ends_stream = False
@@ -69,6 +72,7 @@ class Connection(ControlFrames):
         self._pinged_at = None
         buffer = self._pending + data if self._pending else data
         at, end = 0, len(buffer)
+        longest, blocks = self._limits.max_frame_bytes, self._blocks
         try:
             if not self._greeted:
                 if end < len(f.PREFACE):
@@ -83,16 +87,20 @@ class Connection(ControlFrames):
             while end - at >= f.HEAD_BYTES:
                 word, flags, stream_id = f.HEAD.unpack_from(buffer, at)
                 length = word >> 8
-                if length > self._limits.max_frame_bytes:
+                if length > longest:
                     raise ConnectionFailed(Code.FRAME_SIZE_ERROR, "frame too large")
                 start = at + f.HEAD_BYTES
                 if end - start < length:
                     break
                 at = start + length
+                kind = word & 0xFF
                 try:
-                    self._frame(
-                        word & 0xFF, flags, stream_id & f.STREAM_MASK, buffer, start, at, events
-                    )
+                    if kind == f.DATA and self._settled and not blocks.stream_id:  # most are
+                        self._data(flags, stream_id & f.STREAM_MASK, buffer, start, at, events)
+                    else:
+                        self._frame(
+                            kind, flags, stream_id & f.STREAM_MASK, buffer, start, at, events
+                        )
                 except StreamFailed as failed:
                     self._fail_stream(failed, events)
             self._pending = buffer[at:] if at else buffer
@@ -169,8 +177,18 @@ class Connection(ControlFrames):
             self._spend_control()
         stream.received_bytes += end - start
         if stream.grpc:
-            self._read_messages(stream, buffer[start:end], events)
-        self._credit(stream, length)
+            message = stream.reader.whole(buffer, start, end)
+            if message is not None:
+                events.append(Received(stream_id, message))
+            else:
+                self._read_messages(stream, buffer[start:end], events)
+        self._uncredited += length
+        stream.receive_uncredited += length
+        if (
+            stream.receive_uncredited >= self._stream_credit_due
+            or self._uncredited >= self._credit_due
+        ):
+            self._credit(stream)
         if flags & f.END_STREAM:
             self._remote_end(stream, events)
 
@@ -198,7 +216,8 @@ class Connection(ControlFrames):
         stream.grpc = False
 
     def _stray_data(self, stream_id: int, stream: Stream | None, length: int) -> None:
-        self._credit(None, length)
+        self._uncredited += length
+        self._credit(None)
         if stream is not None:
             raise StreamFailed(stream_id, Code.STREAM_CLOSED, "DATA after END_STREAM")
         if not stream_id or stream_id > self._highest or not stream_id & 1:
@@ -217,20 +236,15 @@ class Connection(ControlFrames):
             raise ConnectionFailed(Code.PROTOCOL_ERROR, "padding longer than the frame")
         return start + 1, end - padding
 
-    def _credit(self, stream: Stream | None, length: int) -> None:
-        """Give consumed bytes back to the peer, in halves of a window, unless it does not read."""
-        self._uncredited += length
-        if stream is not None:
-            stream.receive_uncredited += length
+    def _credit(self, stream: Stream | None) -> None:
+        """Give consumed bytes back to the peer, where they are due, unless it does not read."""
         if self._outbox_bytes > self._limits.max_unsent_bytes or not self.writable:
             return
-        if stream is not None and (
-            stream.receive_uncredited * 2 >= self._limits.stream_window_bytes
-        ):
+        if stream is not None and stream.receive_uncredited >= self._stream_credit_due:
             stream.receive_window += stream.receive_uncredited
             self._out.append(f.window_update(stream.id, stream.receive_uncredited))
             stream.receive_uncredited = 0
-        if self._uncredited * 2 >= self._limits.connection_window_bytes:
+        if self._uncredited >= self._credit_due:
             self._receive_window += self._uncredited
             self._out.append(f.window_update(0, self._uncredited))
             self._uncredited = 0
@@ -239,10 +253,10 @@ class Connection(ControlFrames):
         """The socket takes bytes again: send what waited, and credit what was held back."""
         self.writable = True
         self._pump_all()
-        self._credit(None, 0)
+        self._credit(None)
         for stream in self._streams.values():
             if not stream.remote_done:
-                self._credit(stream, 0)
+                self._credit(stream)
 
     def _remote_end(self, stream: Stream, events: list[WireEvent]) -> None:
         if stream.content_length is not None and stream.content_length != stream.received_bytes:
@@ -305,7 +319,7 @@ class Connection(ControlFrames):
         self._highest = stream_id
         if self._draining or len(self._streams) >= self._limits.max_streams:
             raise StreamFailed(stream_id, Code.REFUSED_STREAM, "too many streams")
-        head = request_head(stream_id, headers)
+        head = self._blocks.head(stream_id, block, headers)
         grpc = head.content_type.startswith(b"application/grpc")
         stream = Stream(
             stream_id,

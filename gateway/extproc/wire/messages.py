@@ -31,6 +31,18 @@ class MessageReader:
     def held_bytes(self) -> int:
         return self._have
 
+    def whole(self, buffer: bytes, start: int, end: int) -> bytes | None:
+        """The message, where buffer[start:end] is exactly one and nothing waits for its end.
+
+        None otherwise: then it has to be fed. Nearly every DATA frame is such a message.
+        """
+        if self._have or end - start < PREFIX_BYTES:
+            return None
+        flag, length = PREFIX.unpack_from(buffer, start)
+        if flag or start + PREFIX_BYTES + length != end or length > self.max_bytes:
+            return None
+        return buffer[start + PREFIX_BYTES : end]
+
     def feed(self, data: bytes) -> list[bytes]:
         """Messages completed by ``data``, in order.
 
@@ -38,10 +50,6 @@ class MessageReader:
             MessageTooLarge: a prefix announces more than ``max_bytes``.
             CompressedMessage: a prefix has the compressed flag.
         """
-        if not self._have and len(data) >= PREFIX_BYTES:
-            flag, length = PREFIX.unpack_from(data)
-            if len(data) == PREFIX_BYTES + length and not flag and length <= self.max_bytes:
-                return [data[PREFIX_BYTES:]]
         self._parts.append(data)
         self._have += len(data)
         if self._have < self._need:

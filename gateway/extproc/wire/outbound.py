@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 
 from gateway.extproc.wire import frames as f
 from gateway.extproc.wire.frames import Code, ConnectionFailed
@@ -17,9 +18,11 @@ from gateway.extproc.wire.headers import (
     plain_headers,
 )
 from gateway.extproc.wire.limits import WireLimits
-from gateway.extproc.wire.messages import PREFIX
+from gateway.extproc.wire.messages import PREFIX, PREFIX_BYTES
 from gateway.extproc.wire.stream import Stream
 
+MESSAGE_HEAD = Struct(">IBIBI")
+"""The head of a DATA frame and the prefix of the one message in it."""
 REMEMBERED_ENDS = 8192  # streams we ended while the peer may still be sending on them
 UPDATES_PER_DATA = 2  # WINDOW_UPDATE frames a DATA frame may cost its reader: stream, connection
 
@@ -73,7 +76,8 @@ class Outbound:
             stream.headers_sent = True
             self._head(stream_id, GRPC_HEADERS, 0)
         for message in messages:
-            size = len(message) + 5
+            length = len(message)
+            size = length + PREFIX_BYTES
             if (
                 not stream.outbox
                 and self.writable
@@ -84,12 +88,10 @@ class Outbound:
                 stream.send_window -= size
                 self._send_window -= size
                 self._updates_due += UPDATES_PER_DATA
-                self._out.append(
-                    f.HEAD.pack(size << 8 | f.DATA, 0, stream_id) + PREFIX.pack(0, len(message))
-                )
+                self._out.append(MESSAGE_HEAD.pack(size << 8 | f.DATA, 0, stream_id, 0, length))
                 self._out.append(message)
             else:
-                self._enqueue(stream, PREFIX.pack(0, len(message)))
+                self._enqueue(stream, PREFIX.pack(0, length))
                 self._enqueue(stream, message)
         if stream.outbox:
             self._pump(stream)
@@ -132,11 +134,10 @@ class Outbound:
             self._announce_empty_table = False
             block = TABLE_SIZE_ZERO + block
         limit = self._peer_frame
-        first = block[:limit]
-        whole = len(block) <= limit
-        self._out.append(
-            f.frame(f.HEADERS, flags | (f.END_HEADERS if whole else 0), stream_id, first)
-        )
+        if len(block) <= limit:
+            self._out.append(f.frame(f.HEADERS, flags | f.END_HEADERS, stream_id, block))
+            return
+        self._out.append(f.frame(f.HEADERS, flags, stream_id, block[:limit]))
         for at in range(limit, len(block), limit):
             last = f.END_HEADERS if at + limit >= len(block) else 0
             self._out.append(f.frame(f.CONTINUATION, last, stream_id, block[at : at + limit]))

@@ -55,7 +55,9 @@ class _Peer(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        self._act(self._connection.receive(data, self._clock.now()))
+        events = self._connection.receive(data, self._clock.now())
+        if events:
+            self._act(events)
         self._flush()
 
     def eof_received(self) -> bool:

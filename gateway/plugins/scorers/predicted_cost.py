@@ -34,7 +34,7 @@ import numpy as np
 from gateway.datalayer.state import Endpoint
 from gateway.scheduling.plugin_type import Wiring
 from gateway.scheduling.producer_parameters import PrefixParameters
-from gateway.scheduling.sizes import cached_tokens, prompt_tokens
+from gateway.scheduling.sizes import prompt_tokens
 from gateway.scheduling.types import Candidates, Cycle, Decision
 from loadstar.arrays import Floats, Ints, kernel
 from loadstar.config.load import Seconds, above, at_least
@@ -50,6 +50,8 @@ NEARLY_FULL = 0.9
 """Share of the KV cache from which engines begin to preempt."""
 CROWDED_AT = 1.03
 """Keeps the price of memory finite at a use of 1."""
+
+NOTHING_HELD: Ints = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class PredictedCost:
 
     def score(self, cycle: Cycle, candidates: Candidates) -> Floats:
         columns = candidates.columns
+        match = cycle.matched(self._producer)
         return _scores(
             candidates.slots,
             candidates.confidence,
@@ -112,7 +115,8 @@ class PredictedCost:
             columns.inflight_requests,
             columns.inflight_tokens,
             columns.inflight_prefill,
-            cached_tokens(cycle.matched(self._producer), candidates),
+            match.matched_blocks if match is not None and match.total_blocks else NOTHING_HELD,
+            match.block_tokens if match is not None else 0,
             float(max(prompt_tokens(cycle.request), 1)),
             self._output(cycle),
             self.arrivals_per_second(cycle.now),
@@ -157,7 +161,8 @@ def _scores(
     inflight_requests: Ints,
     inflight_tokens: Ints,
     inflight_prefill: Ints,
-    held: Floats,
+    matched: Ints,
+    block_tokens_matched: int,
     prompt: float,
     output: float,
     rate: float,
@@ -198,8 +203,9 @@ def _scores(
     costs = np.empty(count)
     least = np.inf
     for i in range(count):
-        uncached = max(prompt - held[i], 1.0)
-        own = a * uncached + b * uncached * (held[i] + uncached / 2.0)
+        held = float(matched[slots[i]] * block_tokens_matched) if matched.size else 0.0
+        uncached = max(prompt - held, 1.0)
+        own = a * uncached + b * uncached * (held + uncached / 2.0)
         slower = c * requests[i] + d * tokens[i]
         step = t + slower
         first = a * pending[i] + own + step * (1.0 + (pending[i] + uncached) / chunk)

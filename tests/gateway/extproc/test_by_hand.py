@@ -23,6 +23,13 @@ CHUNKS = st.one_of(
     st.binary(max_size=40),
     st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 62_000, 2_097_152]).map(bytes),
 )
+NAMED = st.tuples(
+    st.sampled_from(["", ":path", "X-Case", "x-request-id", "authorization"]),
+    st.sampled_from(["", "text", "caf\u00e9"]),
+    st.one_of(
+        st.just(b""), st.binary(max_size=6), st.integers(100, 20_000).map(lambda size: b"v" * size)
+    ),
+)
 SUBSETS = st.sampled_from([None, "", "10.0.0.1:8000", "a:1, b:2"])
 
 
@@ -47,6 +54,32 @@ def bodies(draw: st.DrawFn) -> bytes:
     return serialized
 
 
+@st.composite
+def heads(draw: st.DrawFn) -> bytes:
+    """A serialized message with headers, mostly as Envoy writes it."""
+    message = pb.ProcessingRequest()
+    part = getattr(message, draw(st.sampled_from(["request_headers", "response_headers"])))
+    part.SetInParent()
+    for name, text, raw in draw(st.lists(NAMED, max_size=4)):
+        part.headers.headers.add(key=name, value=text, raw_value=raw)
+    part.end_of_stream = draw(st.booleans())
+    if draw(st.booleans()):
+        part.attributes["a"].update({"b": "c"})
+    if draw(st.booleans()):
+        modes = {"request_body_mode": 4, "response_body_mode": draw(st.integers(0, 7))}
+        message.protocol_config.MergeFrom(pb.ProtocolConfiguration(**modes))
+    context = message.metadata_context.filter_metadata
+    hint, served = draw(SUBSETS), draw(SUBSETS)
+    if hint is not None:
+        context[decode.SUBSET_NAMESPACE].update({decode.SUBSET_KEY: hint})
+    if served is not None:
+        context[decode.SERVED_NAMESPACE].update({decode.SERVED_KEY: served})
+    if draw(st.booleans()):
+        message.attributes["envoy.filters.http.ext_proc"].update({"request.path": "/"})
+    serialized: bytes = message.SerializeToString()
+    return serialized
+
+
 def by_protobuf(payload: bytes) -> list[Event] | str:
     try:
         return events(pb.ProcessingRequest.FromString(payload))
@@ -67,7 +100,13 @@ def test_a_piece_of_a_body_is_read_alike(payload: bytes) -> None:
     assert by_us(payload) == by_protobuf(payload)  # the second time from memory
 
 
-@given(bodies(), st.data())
+@given(heads())
+def test_headers_are_read_alike(payload: bytes) -> None:
+    assert by_us(payload) == by_protobuf(payload)
+    assert by_us(payload) == by_protobuf(payload)  # the second time from memory
+
+
+@given(st.one_of(bodies(), heads()), st.data())
 def test_a_damaged_one_is_read_alike(payload: bytes, data: st.DataObject) -> None:
     damaged = bytearray(payload[:60] + payload[-60:])
     for _ in range(data.draw(st.integers(1, 4))):
@@ -76,7 +115,14 @@ def test_a_damaged_one_is_read_alike(payload: bytes, data: st.DataObject) -> Non
     assert by_us(cut) == by_protobuf(cut)
 
 
-@given(st.sampled_from([b"\x22", b"\x2a"]), st.binary(max_size=24))
+@given(st.sampled_from([b"\x12", b"\x1a", b"\x22", b"\x2a"]), st.binary(max_size=24))
+@example(b"\x12", b"\x00\x12\x00")
+@example(b"\x12", b"\x02\x0a\x00\x2a\x00")
+@example(b"\x1a", b"\x04\x0a\x02\x0a\x00")
+@example(b"\x1a", b"\x06\x0a\x02\x0a\x00\x18\x01")
+@example(b"\x1a", b"\x06\x0a\x02\x0a\x00\x18\x00")
+@example(b"\x12", b"\x04\x0a\x02\x0a\x05")
+@example(b"\x12", b"\x05\x0a\x03\x0a\x81\x00")
 @example(b"\x2a", b"\x00B\x00B\x00")
 @example(b"\x2a", b"\x04\x0a\x02ab\x2a\x00")
 @example(b"\x22", b"\x02\x10\x00")
@@ -127,15 +173,34 @@ def test_what_envoy_sends_most_is_read_by_hand() -> None:
     message.metadata_context.SetInParent()
     payload = message.SerializeToString()
     assert by_hand.body(payload) == (b"data: {}\n\n", False, b"B\x00")
+    message = pb.ProcessingRequest(request_headers={"end_of_stream": True})
+    message.request_headers.headers.headers.add(key="a", raw_value=b"b")
+    message.metadata_context.SetInParent()
+    payload = message.SerializeToString()
+    assert by_hand.headers(payload) == ([b"\x0a\x01a\x1a\x01b"], True, b"B\x00")
 
 
-def test_memory_of_hints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    known: dict[bytes, tuple[str, ...] | None] = {}
-    monkeypatch.setattr(decode, "_hints", known)
-    for number in range(3 * decode.MOST_HINTS):
+def test_memory_of_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[bytes, decode.Context] = {}
+    monkeypatch.setattr(decode, "_contexts", known)
+    for number in range(3 * decode.MOST_CONTEXTS):
         message = pb.ProcessingRequest(request_body={"body": b"x"})
         fields = {decode.SUBSET_KEY: f"10.0.0.1:{number}" + "x" * (number % 2 * 2_000)}
         message.metadata_context.filter_metadata[decode.SUBSET_NAMESPACE].update(fields)
         read(message.SerializeToString())
-        assert len(known) <= decode.MOST_HINTS
-    assert max(map(len, known)) <= decode.LONGEST_HINT
+        assert len(known) <= decode.MOST_CONTEXTS
+    assert max(map(len, known)) <= decode.LONGEST_REMEMBERED
+
+
+def test_memory_of_headers_is_bounded_and_keeps_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[bytes, tuple[str, str]] = {}
+    monkeypatch.setattr(decode, "_headers", known)
+    for number in range(decode.MOST_HEADERS + 10):
+        message = pb.ProcessingRequest(request_headers={})
+        headers = message.request_headers.headers.headers
+        headers.add(key=":path", raw_value=f"/{number}".encode() + b"x" * (number % 2 * 2_000))
+        headers.add(key="Authorization", raw_value=b"Bearer secret")
+        read(message.SerializeToString())
+        assert len(known) <= decode.MOST_HEADERS
+    assert max(map(len, known)) <= decode.LONGEST_REMEMBERED
+    assert {name for name, _ in known.values()} == {":path"}

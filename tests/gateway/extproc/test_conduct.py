@@ -22,6 +22,7 @@ from gateway.extproc.conduct import Conductor
 from gateway.extproc.encode import response
 from gateway.extproc.session import Limits
 from gateway.request.model import Ending, Outcome, Route, Usage
+from gateway.request.usage import UsageReader
 from loadstar.telemetry.logging import TRACE
 from tests.fakes.clock import ManualClock
 from tests.gateway.extproc.scripted_director import HERE, Bug, ScriptedDirector
@@ -212,8 +213,7 @@ class TestWhenWeBreak:
         director = ScriptedDirector()
         stream = conductor(director)
         say(stream, whole_conversation()[:3])
-        usage = stream._session._response._usage
-        monkeypatch.setattr(type(usage), "feed", _break)
+        monkeypatch.setattr(UsageReader, "feed", _break)
         answers = say(
             stream, [response_body(b"one"), response_body(b"two"), response_body(b"", True)]
         )
