@@ -18,7 +18,6 @@ from loadstar.kube.conditions import is_true, seconds_of
 NODE_POOL = "cloud.google.com/gke-nodepool"
 COMPUTE_CLASS = "cloud.google.com/compute-class"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
 @dataclass(frozen=True, slots=True)

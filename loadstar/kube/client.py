@@ -33,8 +33,6 @@ GRACE_SECONDS = 15.0
 """Beyond the time that a watch was asked to last, before it is given up."""
 
 MERGE = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
 Document: TypeAlias = dict[str, Any]

@@ -26,7 +26,6 @@ LEAST_SPAN_SECONDS: Final = 4.0
 """A rate over less says more about when the two readings were taken."""
 ENDPOINT_FIELDS: Final = frozenset({*SCRAPED, *OWN})
 POOL_GAUGES: Final = frozenset({"queued", "running"})
-WISHES: Final = frozenset({"replicas", "forecast_requests_per_second"})
 _WISH_OF: Final[Mapping[str, str]] = {
     "desired_replicas": "replicas",
     "forecast_requests_per_second": "forecast_requests_per_second",
