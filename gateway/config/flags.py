@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config.config_map import ConfigMapRef
 from loadstar.config.pflag import flag, integer, listing, one_of, port, size, span, switch, text
+from loadstar.kube.config_map import ConfigMapRef
 
 MESSAGE_OVERHEAD = 4 << 20
 """What a BUFFERED message may hold beside the body: headers, metadata, framing."""

@@ -19,13 +19,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.config.config_map import ConfigMapRef
 from gateway.config.flags import Flags
 from gateway.serving.policy_given import Given, Origin, Refusal, fallback_of
 from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
 from loadstar.kube.client import Follows, KubeClient
+from loadstar.kube.config_map import ConfigMapRef
 from loadstar.kube.credentials import Credentials
 from loadstar.kube.errors import ApiError, NotFound
 from loadstar.kube.events import EventRecorder, Kind, Writes

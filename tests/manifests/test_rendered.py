@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.config.command_line import parse
-from gateway.config.config_map import ConfigMapRef
+from loadstar.kube.config_map import ConfigMapRef
 from tests.manifests.rendered import (
     CHART_VALUES,
     TREES,

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.config.command_line import parse
-from gateway.config.config_map import ConfigMapRef
 from gateway.serving.policy_given import BUILT_IN, Given, Origin, Refusal, fallback_of
 from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from gateway.serving.policy_watch import SHOWN_PROBLEMS, START_SECONDS, Kube, PolicyWatch, told
 from loadstar.config.errors import ConfigError, Problem
+from loadstar.kube.config_map import ConfigMapRef
 from loadstar.kube.errors import Forbidden
 from tests.fakes.config_maps import FakeConfigMaps
 from tests.gateway.hosting.test_policy_file import BAD, FIRST, SECOND, in_force

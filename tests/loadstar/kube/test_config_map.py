@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.config.command_line import parse
-from gateway.config.config_map import ConfigMapRef
 from loadstar.config.errors import ConfigError
+from loadstar.kube.config_map import ConfigMapRef
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Which ConfigMap, and which of its keys, says what to serve with: ``--config-map``. Pure.
 
 ``of`` takes the API's document and gives the key's text, or says what is wrong with the object.
-Following it is for ``gateway.serving.policy_watch``.
+Following it is for the services' ``policy_watch``.
 """
 
 from __future__ import annotations
