@@ -14,7 +14,7 @@ from typing import Final
 
 from autoscaler.sizing.decision import Reason
 from autoscaler.sizing.greedy import greedy
-from autoscaler.sizing.offers import SLACK, Question, shortfall
+from autoscaler.sizing.offers import SLACK, Question, shortfall, within
 from autoscaler.sizing.release import held_back
 from autoscaler.sizing.report import binding
 from autoscaler.sizing.variants import cheapest
@@ -55,7 +55,8 @@ class Purchase:
         circumstances = (tuple(stockouts), tuple(offer.low for offer in question.offers))
         enough = sum(o.replicas * o.current for o in question.offers) >= question.least_replicas
         same = self._settled and circumstances == self._circumstances and current == list(wanted)
-        kept = same and enough and reason not in _SHRINKS
+        # Others may have taken of the budget meanwhile: then what is there is too much.
+        kept = same and enough and within(question, current) and reason not in _SHRINKS
         due = len(current) > 1 and now_s - self._mixed_s >= _REMIX_S
         if reason is Reason.STALE:
             bought = current if kept else cheapest(question)
