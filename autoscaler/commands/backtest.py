@@ -17,7 +17,7 @@ from autoscaler.capacity.profiles import profile_of
 from autoscaler.capacity.work import WorkModel
 from autoscaler.commands.backtest_page import NoPlots, page, table
 from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
-from autoscaler.commands.words import positive, seed
+from autoscaler.commands.words import new_file, positive, seed
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.simulate.backtest import Result, Split, backtest
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS
@@ -171,8 +171,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peak-replicas", type=positive, help="scale the trace so that its peak needs so many"
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--html", type=new_file, metavar="FILE", help="a page with plots")
+    parser.add_argument("--json", type=new_file, metavar="FILE")
     return parser
 
 

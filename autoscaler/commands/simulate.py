@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
-from autoscaler.commands.words import knob_problem, positive, seed
+from autoscaler.commands.words import knob_problem, new_file, positive, seed
 from autoscaler.policy.model import Mode
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS, OURS
 from autoscaler.simulate.record import Outcome, encoded, outcome
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--plant", type=Path, required=True, metavar="PLANT.yaml")
     parser.add_argument("--seed", type=seed, default=1)
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures here")
+    parser.add_argument("--json", type=new_file, metavar="OUT", help="write all figures here")
     parser.add_argument(
         "--controller",
         type=_controller,

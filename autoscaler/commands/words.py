@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 
 from autoscaler.simulate.catalog import CONTROLLERS, OURS
 
@@ -28,6 +29,16 @@ def positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def new_file(text: str) -> Path:
+    """Where a file can be written: told before the work is done, and not after it."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent} is no folder; make it first")
+    return path
 
 
 def knob_problem(controller: str, knob: float | None) -> str:

@@ -89,6 +89,10 @@ class Plant:
             p.name: p.speed or believed.get(p.name, policy.pool(p.name).relative_speed)
             for p in spec.pools
         }
+        self._workloads = {name: (f"{model.name}-{name}",) * 2 for name in pools}
+        for variant, pool in policy.variants(model):
+            if (target := variant.target) is not None:
+                self._workloads[pool.name] = (target.hpa or target.name, target.name)
         self.prices = {name: pool.price_per_unit_hour for name, pool in pools.items()}
         self._step = 0
         self._floor: dict[str, int] = {}
@@ -261,7 +265,7 @@ class Plant:
             wanted = replicas.get(name, 0)
             if wanted != self._floor.get(name, provider.fleet.wanted):
                 changed = True
-                self.calls.append(workload_call(self.now_s, self.model.name, name, wanted))
+                self.calls.append(workload_call(self.now_s, *self._workloads[name], wanted))
             self._floor[name] = wanted
             units = -(-wanted // provider.pool.replicas_per_unit)
             provider.set_floor(units, self.now_s)

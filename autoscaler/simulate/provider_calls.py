@@ -64,12 +64,15 @@ def holds_pool(body: dict[str, Any]) -> bool:
     return "nodeCount" in body or "autoscaling" in body
 
 
-def workload_call(now_s: float, model: str, pool: str, replicas: int) -> Call:
-    """Hold the workload of a pool at ``replicas`` or more, written down as it is answered."""
-    return {
-        "t_s": now_s,
-        "api": "autoscaling/v2",
-        "method": f"PATCH horizontalpodautoscalers/{model}-{pool}",
-        "body": {"spec": {"minReplicas": replicas}},
-        "status": 200,
-    }
+def workload_call(now_s: float, hpa: str, workload: str, replicas: int) -> Call:
+    """Hold a workload at ``replicas`` or more, written down as it is answered.
+
+    An HPA has no floor of nought and does nothing at that size, so nought is set on the workload.
+    """
+    if replicas == 0:
+        api, method = "apps/v1", f"PATCH deployments/{workload}/scale"
+        spec = {"replicas": 0}
+    else:
+        api, method = "autoscaling/v2", f"PATCH horizontalpodautoscalers/{hpa}"
+        spec = {"minReplicas": replicas}
+    return {"t_s": now_s, "api": api, "method": method, "body": {"spec": spec}, "status": 200}

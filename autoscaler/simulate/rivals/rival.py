@@ -108,7 +108,7 @@ class Fleet:
         )
 
     def decision(self, view: View, replicas: int, before: int, **inputs: float | None) -> Decision:
-        """``replicas`` in all, the first pools of the policy first, whole units only."""
+        """``replicas`` in all, the first pools of the policy first."""
         replicas = min(max(replicas, self.model.min_replicas), self.model.max_replicas)
         left = replicas
         placed: dict[str, int] = {}

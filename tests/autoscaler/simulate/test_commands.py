@@ -117,9 +117,11 @@ def test_a_knob_that_no_controller_can_have_is_refused(
     [
         (["--seed", "-1"], "--seed: '-1' is not a whole number of 0 or more"),
         (["--input-tokens", "nan"], "--input-tokens: 'nan' is not a number above 0"),
+        (["--json", "/nowhere/out.json"], "--json: /nowhere is no folder; make it first"),
+        (["--json", "/"], "--json: / is a folder; name a file in it"),
     ],
 )
-def test_a_number_that_cannot_be_is_refused(
+def test_a_word_that_cannot_be_is_refused(
     files: Path, capsys: pytest.CaptureFixture[str], words: list[str], problem: str
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

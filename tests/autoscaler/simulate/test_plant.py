@@ -218,6 +218,21 @@ def test_an_autoscaled_pool_is_never_resized(mode: str, method: str, body: Any) 
     ]
 
 
+def test_calls_name_the_workload_that_the_policy_names() -> None:
+    target = {"name": "chat", "hpa": "chat-hpa"}
+    said = policy(
+        {"name": "a", "mode": "setSize"}, {"name": "b"}, variants=[{"pool": "a", "target": target}]
+    )
+    world = plant(plant_spec({"name": "a", "initialUnits": 2}, {"name": "b"}), said=said)
+    for wanted in ({"a": 3, "b": 1}, {"a": 0, "b": 1}):
+        world.obey(wanted)
+    assert [(c["method"], c["body"]["spec"]) for c in world.calls] == [
+        ("PATCH horizontalpodautoscalers/chat-hpa", {"minReplicas": 3}),
+        ("PATCH horizontalpodautoscalers/m-b", {"minReplicas": 1}),
+        ("PATCH deployments/chat/scale", {"replicas": 0}),
+    ]
+
+
 def test_advice_changes_nothing() -> None:
     world = plant(plant_spec(initialReplicas=2), writes=False)
     passed(world, 60)
