@@ -12,14 +12,13 @@ from gateway.datalayer.inflight import InFlight
 from gateway.datalayer.lingering import LONGEST_SECONDS
 from gateway.datalayer.state import Endpoint
 from gateway.director import Director
-from gateway.director.measures import Unmeasured
 from gateway.errors import NoEndpoint, NothingFits, Refusal
 from gateway.request.model import Ending, Outcome, Usage
 from gateway.scheduling.types import Cycle, Decision
 from tests import builders
 from tests.builders import NOW, endpoint, request
 from tests.fakes.clock import ManualClock
-from tests.gateway.director.fakes import FakePolicy, InOrder, Stage, stage
+from tests.gateway.director.fakes import FakePolicy, InOrder, Recorded, Stage, stage
 from tests.properties.churn import Churn
 
 ENDPOINTS = 3
@@ -145,11 +144,12 @@ def test_nothing_is_left_after_a_hundred_thousand_mixed_streams() -> None:
     pool = Churn(capacity=4, members=6)
     first_columns = pool.store.columns
     policy = FakePolicy(AnyOfThem())
+    measures = Recorded()
     director = Director(
         store=pool.store,
         policy=lambda: policy,
         inflight=InFlight(lambda: pool.store.columns),
-        measures=Unmeasured(),
+        measures=measures,
         clock=ManualClock(),
         rng=rng,
     )
@@ -157,6 +157,7 @@ def test_nothing_is_left_after_a_hundred_thousand_mixed_streams() -> None:
     open_tickets: list[int] = []
     now, started, most_lingering = NOW, 0, 0
     while started < 100_000:
+        measures.said.clear()
         now += rng.expovariate(200.0)
         if rng.random() < 0.005:
             pool.churn(rng, least=2, most=40)
