@@ -70,7 +70,9 @@ def _run(flags: Flags) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         clock = SystemClock()
-        config = policy_file.read(flags.config)
+        # With a ConfigMap to follow, a text that cannot be used is said on it, and is no end.
+        read = policy_file.read_or_defaults if flags.config_map else policy_file.read
+        config = read(flags.config)
         async with clients(flags, os.environ, clock) as opened:
             await build(flags, config, opened, clock, audit).serve(stop)
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
+from loadstar.kube.config_map import ConfigMapRef
 from metrics_adapter import from_flags
 from metrics_adapter.adapter_config import AdapterConfig
 from metrics_adapter.api.audit import Audit
@@ -24,6 +25,7 @@ from metrics_adapter.clients import Clients
 from metrics_adapter.config import flags as defaults
 from metrics_adapter.config.flags import Flags
 from metrics_adapter.metrics import Metrics
+from metrics_adapter.policy_watch import PolicyWatch
 from metrics_adapter.running import Adapter
 from metrics_adapter.security.authorize import AccessReviews, AlwaysAllowed, Authorizer
 from metrics_adapter.security.serving import Serving
@@ -51,6 +53,17 @@ def build(
     # What is known of pods and models.
     store = Store(config)
     sources = Sources(store, config, None if clients is None else clients.watch, clock, rng)
+    policy_watch: PolicyWatch | None = None
+    if flags.config_map and clients is not None:
+        policy_watch = PolicyWatch(
+            ConfigMapRef.parse(flags.config_map),
+            clients.watch,
+            config,
+            sources.reconfigure,
+            metrics,
+            clock=clock,
+            rng=random.Random(rng.random()),
+        )
 
     # What is shown to callers, and whom to believe of what they say.
     serving = Serving(from_flags.first_pair(flags, clock), Trust(), from_flags.shape(flags))
@@ -101,6 +114,8 @@ def build(
     if sources.objects is not None:
         objects = sources.objects
         health.ready["pods"] = lambda: "" if objects.synced else "pods were not listed yet"
+    if (watch := policy_watch) is not None:
+        health.ready["configuration"] = lambda: "" if watch.looked else "the ConfigMap is not read"
     if managed is not None:
         health.ready["serving-certificate"] = lambda: (
             "" if managed.ready.is_set() else "no certificate that the API server would accept yet"
@@ -127,6 +142,7 @@ def build(
         config=config,
         store=store,
         sources=sources,
+        policy_watch=policy_watch,
         serving=serving,
         trust=trust,
         managed=managed,

@@ -32,6 +32,16 @@ def read(path: str) -> AdapterConfig:
     return parse_config(text)
 
 
+def read_or_defaults(path: str) -> AdapterConfig:
+    """``read``, but for a file that cannot be used the defaults: where another source will say."""
+    try:
+        return read(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            log.error("not a configuration to start with: %s", problem)
+        return AdapterConfig()
+
+
 async def follow(
     path: str,
     first: AdapterConfig,

@@ -20,6 +20,7 @@ from metrics_adapter.clients import Clients
 from metrics_adapter.config.flags import Flags
 from metrics_adapter.memory import settle
 from metrics_adapter.metrics import Metrics
+from metrics_adapter.policy_watch import PolicyWatch
 from metrics_adapter.security.authorize import AccessReviews
 from metrics_adapter.security.certificate_files import follow, read_pair
 from metrics_adapter.security.managed import Managed
@@ -45,6 +46,7 @@ class Adapter:
     config: AdapterConfig
     store: Store
     sources: Sources
+    policy_watch: PolicyWatch | None
     serving: Serving
     trust: TrustSource
     managed: Managed | None
@@ -89,10 +91,11 @@ class Adapter:
         """What runs beside the port until the end: name and task."""
         flags = self.flags
         yield "sources", self.sources.run()
-        yield (
-            "configuration",
-            policy_file.follow(flags.config, self.config, self._reconfigure, self.metrics),
-        )
+        if self.policy_watch is not None:
+            yield "configuration", self.policy_watch.run()
+        else:
+            use = self.sources.reconfigure
+            yield "configuration", policy_file.follow(flags.config, self.config, use, self.metrics)
         yield "trust files", self.trust.follow_files()
         if self.clients is not None and not flags.authentication_skip_lookup:
             yield (
@@ -105,9 +108,6 @@ class Adapter:
         if self.managed is not None:
             yield "managed certificate", self.managed.run()
         yield "gauges", self._gauges()
-
-    def _reconfigure(self, config: AdapterConfig) -> None:
-        self.sources.reconfigure(config)
 
     async def _reread_certificate(self) -> None:
         flags = self.flags

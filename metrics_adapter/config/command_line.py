@@ -25,7 +25,7 @@ usage: loadstar adapter [flags]
 
 Serves custom.metrics.k8s.io and external.metrics.k8s.io to a cluster's autoscalers. In a cluster:
 
-  loadstar adapter --config adapter.yaml --service NAMESPACE/NAME \\
+  loadstar adapter --config-map NAMESPACE/NAME --service NAMESPACE/NAME \\
                    --managed-certificate-secret NAMESPACE/NAME
 
 Outside, against any API server, add --kubeconfig. To try it on this machine with no cluster:
@@ -119,5 +119,9 @@ def _check_bare(flags: Flags, problems: Problems) -> None:
         outside = flags.bind_address != "localhost"
     if outside:
         problems.add("--bind-address", "with --bare only this machine may be listened to")
-    if flags.managed_certificate_secret:
-        problems.add("--managed-certificate-secret", "needs an API server; --bare has none")
+    for name, value in (
+        ("--managed-certificate-secret", flags.managed_certificate_secret),
+        ("--config-map", flags.config_map),
+    ):
+        if value:
+            problems.add(name, "needs an API server; --bare has none")

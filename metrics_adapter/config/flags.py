@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loadstar.config.pflag import flag, integer, listing, one_of, port, span, switch, text
+from loadstar.kube.config_map import ConfigMapRef
 
 SERVING = "Serving"
 CERTIFICATE = "The serving certificate"
@@ -38,6 +39,11 @@ USERNAME_HEADERS = ("x-remote-user",)
 GROUP_HEADERS = ("x-remote-group",)
 EXTRA_PREFIXES = ("x-remote-extra-",)
 MEGABYTE = 1 << 20
+
+
+def _config_map(text: str) -> str:
+    ConfigMapRef.parse(text)
+    return text
 
 
 def _object(text: str) -> tuple[str, str]:
@@ -207,6 +213,15 @@ class Flags:
         METRICS,
         "File with the metrics and their sources; read again when it changes.",
         placeholder="file",
+    )
+    config_map: str = flag(
+        "",
+        _config_map,
+        METRICS,
+        "ConfigMap with the same, followed through the Kubernetes API: a change is in force within "
+        "a second, a mistake is an Event on it. --config is then what to start with, and not read "
+        "again. KEY is not needed where there is only one.",
+        placeholder="namespace/name[/key]",
     )
     metrics_relist_interval: float = flag(
         0.0, span, METRICS, "How often to look for metrics.", inert=_MEMORY

@@ -6,13 +6,17 @@ import contextlib
 import gzip
 import http.client
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 import pytest
 
+from tests.controlplane.api import Object
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.processes import wait_until
 from tests.integration.adapter_lab import (
+    NAME,
+    NAMESPACE,
     Adapter,
     adapter,
     custom,
@@ -149,3 +153,41 @@ def test_deployments_are_chosen_by_their_labels_and_one_without_pods_has_no_queu
     # A gauge of pods that nobody reports is another thing than one of no pods.
     behind.tell([])
     wait_until(lambda: told() == {"idle": "0"}, within_s=10, what="what is not known is left out")
+
+
+def test_a_config_map_is_in_force_at_once_and_a_broken_one_is_said_on_it(
+    control_plane: ControlPlane, behind: Adapter, tmp_path: Path
+) -> None:
+    """With the rights of the manifests: it may follow this one, and write Events."""
+    plane = control_plane
+    config_map: Object = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+    }
+
+    def write(text: str) -> None:
+        plane.objects.apply({**config_map, "data": {"adapter.yaml": text}})
+
+    def told() -> list[str]:
+        found = plane.objects.list("v1", "Event", NAMESPACE)
+        return [each["message"] for each in found if each["involvedObject"]["name"] == NAME]
+
+    write("stalenes: 1m")
+    with adapter(plane, tmp_path, f"--config-map={NAMESPACE}/{NAME}/adapter.yaml") as made:
+        refused = (
+            "not taken, what is in force stays: stalenes: unknown key, did you mean staleness?"
+        )
+        wait_until(lambda: told() == [refused], within_s=5, what="the mistake is an Event")
+        samples = tmp_path / "others.json"
+        row = external("lab", "followed", 3)
+        samples.write_bytes(orjson.dumps({"samples": [row]}))
+        write(f"sources: [{{type: file, path: {samples}}}]")
+        path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/lab/followed"
+
+        def served() -> bool:
+            said = made.direct(path, pair=master(plane))
+            return said.status == 200 and said.document["items"][0]["value"] == "3"
+
+        wait_until(served, within_s=2, what="the change is in force")
+        wait_until(lambda: len(told()) == 2, within_s=5, what="it is said that it was taken")

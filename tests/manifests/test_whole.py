@@ -158,6 +158,8 @@ def test_the_adapter_is_registered_as_it_is_there(name: str, tmp_path: Path) -> 
     flags, notes = adapter_flags(given)
     assert notes == []
     assert flags.service == place
+    mounted = document["metadata"]
+    assert flags.config_map == f"{mounted['namespace']}/{mounted['name']}/adapter.yaml"
     secret = one(mine, "Secret")["metadata"]
     assert flags.managed_certificate_secret == (secret["namespace"], secret["name"])
     external = "v1beta1.external.metrics.k8s.io"
@@ -165,6 +167,7 @@ def test_the_adapter_is_registered_as_it_is_there(name: str, tmp_path: Path) -> 
     assert flags.enable_external_metrics_api is (name != "chart-gke")
     role = one(mine, "Role")["rules"]
     assert role[0]["resourceNames"] == [secret["name"]]
+    assert role[1]["resourceNames"] == [mounted["name"]]
 
 
 @EVERY_WHOLE_TREE

@@ -208,6 +208,8 @@ def _adapter(
     words = [
         word.replace("/etc/loadstar/adapter.yaml", str(file))
         for word in _arguments(found, ADAPTER, namespace)
+        # It names gateways by a Service; here they are ports of this machine.
+        if not word.startswith("--config-map=")
     ]
     kubeconfig = plane.service_account_kubeconfig(namespace, "loadstar-metrics-adapter")
     own = (f"--kubeconfig={kubeconfig}", f"--secure-port={port}", "--bind-address=127.0.0.1")

@@ -73,6 +73,8 @@ def test_the_deployments_flags_are_good(tmp_path: Path) -> None:
     service, secret = one("service.yaml")["metadata"], one("certificate.yaml")["metadata"]
     assert flags.service == (service["namespace"], service["name"])
     assert flags.managed_certificate_secret == (secret["namespace"], secret["name"])
+    place = one("config.yaml")["metadata"]
+    assert flags.config_map == f"{place['namespace']}/{place['name']}/adapter.yaml"
     catalog(parse_config(config.read_bytes()))
 
 
@@ -94,6 +96,8 @@ def test_rights_are_no_more_than_these() -> None:
         ("ClusterRole", ("leaderworkerset.x-k8s.io",), "leaderworkersets"): ("list", "watch"),
         ("ClusterRole", ("apiregistration.k8s.io",), "apiservices"): ("get", "patch"),
         ("Role", ("",), "secrets"): ("get", "update"),
+        ("Role", ("",), "configmaps"): ("list", "watch"),
+        ("Role", ("",), "events"): ("create", "patch"),
     }
 
 

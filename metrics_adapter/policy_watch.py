@@ -1,0 +1,144 @@
+"""Follows the ConfigMap of ``--config-map`` through the Kubernetes API. IO.
+
+A change is in force within a second, where kubelet takes a minute or two to bring a mounted file.
+A bad one changes nothing and is said where the operator looks: as an Event on the ConfigMap. An
+adapter that starts over a bad one serves the built-in table without sources: autoscalers hold, and
+namespaces can be deleted, for which a cluster without any adapter waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from loadstar.clock import Clock
+from loadstar.config.errors import ConfigError
+from loadstar.kube.client import Follows
+from loadstar.kube.config_map import ConfigMapRef
+from loadstar.kube.events import EventRecorder, Kind, Writes
+from loadstar.kube.objects import ObjectRef
+from loadstar.kube.reflector import Reflector
+from loadstar.kube.resources import CONFIG_MAPS
+from metrics_adapter.adapter_config import AdapterConfig, parse_config
+from metrics_adapter.metrics import Metrics
+
+COMPONENT: Final = "loadstar-metrics-adapter"
+SHOWN_PROBLEMS: Final = 5
+"""In an Event; the log has them all."""
+
+log = logging.getLogger(__name__)
+
+
+class Kube(Follows, Writes, Protocol):
+    """The calls to the API server that are made here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of the ConfigMap: its text, or why it has none."""
+
+    about: ObjectRef
+    text: bytes
+    wrong: ConfigError | None
+
+
+class PolicyWatch:
+    """A ConfigMap as the source of configurations; ``run`` it once."""
+
+    def __init__(
+        self,
+        ref: ConfigMapRef,
+        kube: Kube,
+        first: AdapterConfig,
+        use: Callable[[AdapterConfig], None],
+        metrics: Metrics,
+        *,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        """``first`` is in force now; ``use`` puts another in force, or raises ConfigError."""
+        self._ref = ref
+        self._in_force = first
+        self._use = use
+        self._metrics = metrics
+        self._changed = asyncio.Event()
+        self._events = EventRecorder(kube, clock, component=COMPONENT)
+        self._reflector = Reflector(
+            kube,
+            CONFIG_MAPS,
+            view=self._seen,
+            changed=self._changed.set,
+            clock=clock,
+            rng=rng,
+            namespace=ref.namespace,
+            fields=f"metadata.name={ref.name}",
+        )
+        self._about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace)
+        self.looked = False
+        """Whether the ConfigMap was asked for once, and taken or refused."""
+        self.problem: ConfigError | None = None
+        """Why the newest text is not in force."""
+
+    async def run(self) -> None:
+        """Take changes as they come, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._reflector.run(), name="ConfigMap")
+            tasks.create_task(self._events.run(), name="Events")
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await self._take(self._reflector.objects.get((self._ref.namespace, self._ref.name)))
+                self.looked = True
+
+    async def _take(self, seen: _Seen | None) -> None:
+        try:
+            if seen is None:
+                raise ConfigError.of("", "there is no such ConfigMap")
+            self._about = seen.about
+            if seen.wrong is not None:
+                raise seen.wrong
+            config = await asyncio.to_thread(parse_config, seen.text)
+            if config != self._in_force:
+                self._use(config)
+                self._in_force = config
+                self._metrics.reloaded("config", ok=True)
+                log.info("configuration taken", extra={"from": f"ConfigMap {self._ref}"})
+        except ConfigError as error:
+            self._refuse(error)
+        else:
+            if self.problem is not None:
+                self.problem = None
+                self._say("Normal", "ConfigurationTaken", "taken")
+
+    def _refuse(self, error: ConfigError) -> None:
+        if self.problem is not None and self.problem.problems == error.problems:
+            return  # somebody touched a label of it
+        self.problem = error
+        self._metrics.reloaded("config", ok=False)
+        for problem in error.problems:
+            log.error("ConfigMap %s not taken, what is in force stays: %s", self._ref, problem)
+        message = f"not taken, what is in force stays: {_told(error)}"
+        self._say("Warning", "ConfigurationRefused", message)
+
+    def _say(self, kind: Kind, reason: str, message: str) -> None:
+        self._events.record(self._about, kind, reason, message)
+
+    def _seen(self, document: Mapping[str, Any]) -> _Seen:
+        uid = str(document["metadata"].get("uid", ""))
+        about = ObjectRef("v1", "ConfigMap", self._ref.name, self._ref.namespace, uid)
+        try:
+            return _Seen(about, self._ref.of(document), None)
+        except ConfigError as error:
+            return _Seen(about, b"", error)
+
+
+def _told(error: ConfigError) -> str:
+    lines = [str(problem) for problem in error.problems[:SHOWN_PROBLEMS]]
+    more = len(error.problems) - SHOWN_PROBLEMS
+    if more > 0:
+        lines.append(f"and {more} more, see the log")
+    return "; ".join(lines)
