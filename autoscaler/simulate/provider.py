@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from autoscaler.policy.pools import PoolMode
+from autoscaler.simulate.availability import Availability
 from autoscaler.simulate.fault import Fault, FaultKind
 from autoscaler.simulate.faults import Timeline
 from autoscaler.simulate.fleet import Fleet
@@ -48,6 +49,7 @@ class Provider:
         self.pool = pool
         self.fleet = fleet
         self._faults = faults
+        self._at = Availability(pool, fleet, faults)
         self._rng = rng
         self._record = record
         self._scan_s = scan_s
@@ -66,14 +68,14 @@ class Provider:
 
     def add_ready(self, pods: int) -> None:
         """A unit that is there from the start, with ``pods`` ready replicas."""
-        self.fleet.add_ready(self._emptiest(), 0.0, pods=pods)
+        self.fleet.add_ready(self._at.emptiest(self.pool.zones), 0.0, pods=pods)
 
     # --- what the controller may know ---------------------------------------------------------
 
     def quota_units(self) -> int | None:
         """The limit as far as the controller knows it."""
         known = [self._learned_units] if self._learned_units is not None else []
-        if not self.pool.quota_hidden and (limit := self._limit()) is not None:
+        if not self.pool.quota_hidden and (limit := self._at.limit_units()) is not None:
             known.append(limit)
         return min(known) if known else None
 
@@ -128,11 +130,11 @@ class Provider:
         if fault.kind is not FaultKind.STOCKOUT:
             return
         for unit in [u for u in self.fleet.units if u.state is Unit.ASKED]:
-            if not self._dry(unit.zone):
+            if not self._at.is_dry(unit.zone):
                 self.fleet.start(unit, now_s)
         if fault.late:
-            for _ in range(self._room(self._given_up_late)):
-                self.fleet.add(now_s, self._zone(now_s), held=False)
+            for _ in range(self._at.room(self._given_up_late)):
+                self.fleet.add(now_s, self._at.open_zone(), held=False)
             self._given_up_late = 0
 
     # --- the cluster autoscaler's way ---------------------------------------------------------
@@ -152,15 +154,10 @@ class Provider:
         All that happens to a pool of ours while nobody may write: its group makes again what it
         has lost.
         """
-        for _ in range(self._room(self.fleet.unplaced_units())):
-            zone = self._zone(now_s)
+        for _ in range(self._at.room(self.fleet.unplaced_units())):
+            zone = self._at.open_zone()
             delay_s = self._scan_s * self._rng.random()
-            self.fleet.add(now_s, zone, held=self._dry(zone), delay_s=delay_s)
-
-    def _room(self, units: int) -> int:
-        """How many of so many more units the provider's limit leaves."""
-        limit = self._limit()
-        return units if limit is None else max(0, min(units, limit - self.fleet.units_total()))
+            self.fleet.add(now_s, zone, held=self._at.is_dry(zone), delay_s=delay_s)
 
     # --- our own way --------------------------------------------------------------------------
 
@@ -191,8 +188,8 @@ class Provider:
             else:
                 fleet.remove(unit, now_s)
         for _ in range(max(0, target - have)):
-            zone = self._emptiest()
-            fleet.add(now_s, zone, held=self._dry(zone))
+            zone = self._at.emptiest(self.pool.zones)
+            fleet.add(now_s, zone, held=self._at.is_dry(zone))
 
     def _ask(self, now_s: float, api: str, method: str, body: dict[str, Any]) -> int:
         status, message = self._answer(now_s, body)
@@ -218,7 +215,7 @@ class Provider:
         for fault in self._faults.active(FaultKind.CONFLICT, name):
             self._foreign_until_s = fault.at_s + fault.duration_s
             return CONFLICT, f"Cluster is running incompatible operation operation-{name}-foreign"
-        limit = self._limit()
+        limit = self._at.limit_units()
         if limit is not None and "nodeCount" in body:
             units = body["nodeCount"] * max(1, len(self.pool.zones)) // self.pool.nodes_per_unit
             if units > limit and units > self.fleet.units_total():
@@ -251,32 +248,8 @@ class Provider:
         have = self.fleet.units_total()
         for unit in sorted(self.fleet.units, key=lambda u: -u.number)[: max(0, have - units)]:
             self.fleet.remove(unit, now_s)
-        for _ in range(self._room(max(0, units - have))):
-            self.fleet.add(now_s, self._emptiest(), held=False)
-
-    def _limit(self) -> int | None:
-        limits = [f.units for f in self._faults.active(FaultKind.QUOTA, self.pool.name)]
-        limits.append(self.pool.quota_units)
-        known = [limit for limit in limits if limit is not None]
-        return min(known) if known else None
-
-    def _dry(self, zone: str) -> bool:
-        return any(True for _ in self._faults.active(FaultKind.STOCKOUT, self.pool.name, zone))
-
-    def _zone(self, now_s: float) -> str:
-        """Where the cluster autoscaler puts the next unit: the emptiest zone that delivers."""
-        open_zones = [z for z in self.pool.zones if not self._dry(z)]
-        return self._emptiest(open_zones or self.pool.zones)
-
-    def _emptiest(self, zones: tuple[str, ...] | list[str] | None = None) -> str:
-        among = self.pool.zones if zones is None else zones
-        if len(among) <= 1:
-            return among[0] if among else ""
-        count = dict.fromkeys(among, 0)
-        for unit in self.fleet.units:
-            if unit.zone in count:
-                count[unit.zone] += 1
-        return min(among, key=lambda z: (count[z], z))
+        for _ in range(self._at.room(max(0, units - have))):
+            self.fleet.add(now_s, self._at.emptiest(self.pool.zones), held=False)
 
     def _sample(self, units: list[UnitState], fault: Fault) -> list[UnitState]:
         count = fault.units if fault.units is not None else 0
