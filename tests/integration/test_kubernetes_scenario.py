@@ -179,6 +179,7 @@ async def _a_broken_policy_is_refused(site: Site, load: Load, running: RunningPi
     page = await running.page("/configz")
     assert page["config"] == FOR_Y
     assert "queue-scorrer" in str(page["lastRefusal"])
+    await until(lambda: _serve(load, began, {2}))
     assert set(load.served(began)) == {"2"}
     await site.apply(site.config_map(EVEN))
     await until(lambda: _mended(running))
