@@ -214,7 +214,8 @@ class Planner:
         )
 
     def _question(self, now: float, floor: int, cap: int, shares: Shares) -> Question:
-        delivering = [book for book in self._known if not book.supply.stockout]
+        # Orders move to who can take them: a pool that has no quota delivers nothing either.
+        delivering = [b for b in self._known if not b.supply.stockout and b.limit_units() > 0]
         keep_s = self.model.scale_down.after_stockout_s
         offers: list[Offer] = []
         for book in self._known:

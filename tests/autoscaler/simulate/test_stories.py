@@ -73,3 +73,24 @@ def test_a_wrong_profile_is_found_out(factor: float) -> None:
     late = [m.late / m.arrived for m in recorder.minutes[360:]]
     assert np.mean(late) < 0.01
     assert recorder.minutes[-1].replicas_ready <= np.ceil(8 / factor / 0.92) + 4
+
+
+def test_what_is_ordered_of_the_only_pool_with_a_quota_stands_in_a_stockout() -> None:
+    """The other pool may have nothing, so there is nowhere to move the order: the floor stays."""
+    world = Scenario(
+        plant=plant_spec(
+            {"name": "a", "initialUnits": 3},
+            {"name": "b", "quota": 0},
+            faults=[
+                {"kind": "stockout", "at": 300, "duration": 1800, "pool": "a"},
+                {"kind": "preempt", "at": 305, "pool": "a"},
+            ],
+        ),
+        policy=policy(
+            {"name": "a", "mode": "setSize"}, {"name": "b", "mode": "setSize"}, minReplicas=3
+        ),
+        demand=constant(RPS_OF_REPLICA, 3600),
+    )
+    made = world.outcome().document()
+    assert min(sum(d["replicas"].values()) for d in made["decisions"]) == 3
+    assert made["minutes"][-1]["replicas_ready"] >= 3
