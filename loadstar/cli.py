@@ -36,7 +36,9 @@ COMMANDS = {
     "backtest": Command("autoscaler.commands.backtest", "a demand trace through every controller"),
     "replay": Command("autoscaler.commands.replay", "recorded decisions, reproduced"),
     "explain": Command("autoscaler.commands.explain", "why a model has the size it has"),
-    "profile": Command("autoscaler.commands.profile", "capacity profiles: fit, import, show, recommend"),
+    "profile": Command(
+        "autoscaler.commands.profile", "capacity profiles: fit, import, show, recommend"
+    ),
     "preflight": Command("autoscaler.commands.preflight", "quota, rights and metrics, before use"),
 }
 ALSO_CALLED = {"metrics-adapter": "adapter", "metrics_adapter": "adapter"}
