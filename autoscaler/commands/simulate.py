@@ -11,13 +11,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
+from autoscaler.commands.simulate_together import Named, named, several, simulated
 from autoscaler.commands.words import knob_problem, new_file, positive, seed
-from autoscaler.policy.model import Mode
+from autoscaler.policy.model import Mode, Policy
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS, OURS
+from autoscaler.simulate.plant_file import PlantSpec
 from autoscaler.simulate.record import Outcome, encoded, outcome
-from autoscaler.simulate.scenario import Scenario
+from autoscaler.simulate.scenario import Scenario, may_write
 from loadstar.config.errors import did_you_mean
 
 USAGE_ERROR = 2
@@ -34,16 +37,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.active and policy.mode is Mode.ADVISORY:
             policy = replace(policy, mode=Mode.ACTIVE)
         plant = plant_of(arguments.plant, policy)
+        demands = [named(text, policy) for text in arguments.demand]
+        histories = [named(text, policy) for text in arguments.history]
+        if several("--demand", demands):
+            return _together(arguments, policy, plant, demands, histories)
+        (of, path), *_ = demands
         demand, first_t_s = demand_of(
-            arguments.demand,
+            path,
             arguments.seed,
             input_tokens=arguments.input_tokens,
             output_tokens=arguments.output_tokens,
         )
         history = None
-        if arguments.history is not None:
-            history, _ = demand_of(arguments.history, arguments.seed)
-        model = model_of(arguments.policy, policy, arguments.model)
+        if several("--history", histories):
+            raise Unusable("--history: of several models, where --demand is of one")
+        if histories:
+            history, _ = demand_of(histories[0][1], arguments.seed)
+        if arguments.model and of and arguments.model != of:
+            raise Unusable(f"--demand is {of}'s, and --model says {arguments.model}")
+        model = model_of(arguments.policy, policy, arguments.model or of)
     except Unusable as error:
         sys.stderr.write(f"{error}\n")
         return USAGE_ERROR
@@ -58,17 +70,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     recorder, built = scenario.recorded(arguments.controller, arguments.knob)
     made = outcome(arguments.controller, recorder, built.calls)
-    if arguments.json is not None:
-        try:
-            arguments.json.write_bytes(encoded(made.document(first_t_s)))
-        except OSError as error:
-            sys.stderr.write(f"{arguments.json}: {error}\n")
-            return USAGE_ERROR
+    if status := _written(arguments.json, made.document(first_t_s)):
+        return status
     sys.stdout.write(f"{summary(made)}\n")
-    if arguments.controller == OURS and not scenario.writes():
+    _say_if_idle(arguments.controller, policy)
+    return 0
+
+
+def _together(
+    arguments: argparse.Namespace,
+    policy: Policy,
+    plant: PlantSpec,
+    demands: Sequence[Named],
+    histories: Sequence[Named],
+) -> int:
+    """Several models; 0 or 2. Raises Unusable."""
+    writes = arguments.controller != OURS or may_write(policy)
+    made, first_t_s = simulated(arguments, policy, plant, demands, histories, writes=writes)
+    document = made.document(first_t_s)
+    if status := _written(arguments.json, document):
+        return status
+    sys.stdout.write(f"{totals(document)}\n")
+    _say_if_idle(arguments.controller, policy)
+    return 0
+
+
+def _written(path: Path | None, document: dict[str, Any]) -> int:
+    try:
+        if path is not None:
+            path.write_bytes(encoded(document))
+    except OSError as error:
+        sys.stderr.write(f"{path}: {error}\n")
+        return USAGE_ERROR
+    return 0
+
+
+def _say_if_idle(controller: str, policy: Policy) -> None:
+    if controller == OURS and not may_write(policy):
         word = "kill switch is on" if policy.safety.kill_switch else f"mode is {policy.mode.value}"
         sys.stdout.write(f"the policy's {word}: nothing was called, the fleet stayed as it was\n")
-    return 0
 
 
 def summary(made: Outcome) -> str:
@@ -80,6 +120,25 @@ def summary(made: Outcome) -> str:
         f"{made.node_hours:,.1f} node-hours, cost {made.cost:,.2f}\n"
         f"{made.actions} changes of size, {made.flaps} flaps, {len(made.calls)} calls{known}"
     )
+
+
+def totals(document: dict[str, Any]) -> str:
+    """One run of several models in as many lines and two."""
+    lines = [
+        f"{document['controller']}: {document['requests']:,.0f} requests, "
+        f"{document['violation_fraction']:.2%} late, "
+        f"{document['violation_minutes']} violation minutes",
+    ]
+    for name, part in document["models"].items():
+        lines.append(
+            f"  {name}: {part['requests']:,.0f} requests, {part['violation_fraction']:.2%} late, "
+            f"{part['actions']} changes of size, {part['flaps']} flaps"
+        )
+    lines.append(
+        f"{document['node_hours']:,.1f} node-hours, cost {document['cost']:,.2f}, "
+        f"{len(document['calls'])} calls"
+    )
+    return "\n".join(lines)
 
 
 def _controller(text: str) -> str:
@@ -97,11 +156,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--policy", type=Path, required=True, metavar="P.yaml")
     parser.add_argument(
         "--demand",
-        type=Path,
+        action="append",
         required=True,
-        metavar="D.csv",
+        metavar="[MODEL=]D.csv",
         help="t_s,rate_rps,input_tokens,output_tokens[,prefix_hit]; or a ServeGen, Azure or "
-        "Mooncake trace; .xz is unpacked",
+        "Mooncake trace; .xz is unpacked. Given again, each time with its model: several models "
+        "that share pools, quota and budget",
     )
     parser.add_argument("--plant", type=Path, required=True, metavar="PLANT.yaml")
     parser.add_argument("--seed", type=seed, default=1)
@@ -117,8 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="", help="of the policy; the first unless given")
     parser.add_argument(
         "--history",
-        type=Path,
-        metavar="CSV",
+        action="append",
+        default=[],
+        metavar="[MODEL=]CSV",
         help="demand that came before, up to the first row of --demand: what old days are known",
     )
     parser.add_argument(

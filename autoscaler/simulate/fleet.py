@@ -1,7 +1,7 @@
 """One pool's units and pods in virtual time: what starts, is ready, drains, rests and goes.
 
-It obeys: ``want`` pods, ``add`` and ``remove`` units. Who asks for units, and what a provider says
-to it, is in ``provider``. Called by ``plant``.
+It obeys: ``want`` pods of a model, ``add`` and ``remove`` units, which models do not share. Who
+asks for units, and what a provider says to it, is in ``provider``. Called by ``plant``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import random
 
 from autoscaler.simulate.plant_file import Spread
-from autoscaler.simulate.units import FleetShape, Pod, PodState, Unit, UnitState, drawn
+from autoscaler.simulate.units import FleetShape, Pod, PodState, Tally, Unit, UnitState, drawn
 
 
 class Fleet:
@@ -24,29 +24,24 @@ class Fleet:
         self._events: list[tuple[float, int, str, UnitState | PodState, int]] = []
         self.units: list[UnitState] = []
         self._waiting: list[PodState] = []
-        self.wanted = 0
-        self.ready = 0
-        self.starting = 0
-        self.draining = 0
         self.units_up = 0
         self.units_starting = 0
         self.units_asked = 0
         self.units_resting = 0
-        self.lost_ready = 0  # ready pods lost at once since it was last set to 0
         self.slow = 1.0
 
     # --- asked from outside -----------------------------------------------------------------------
 
-    def want(self, replicas: int, now_s: float) -> None:
+    def want(self, tally: Tally, replicas: int, now_s: float) -> None:
         """Have ``replicas`` pods: new ones go where there is room, the youngest go first."""
-        self.wanted = replicas
-        have = self.ready + self.starting
+        tally.wanted = replicas
+        have = tally.ready + tally.starting
         for _ in range(replicas - have):
-            pod = PodState(Pod.WAITING)
-            self.starting += 1
+            pod = PodState(Pod.WAITING, tally)
+            tally.starting += 1
             self._place(pod, now_s)
         if have > replicas:
-            self._give_up(have - replicas, now_s)
+            self._give_up(tally, have - replicas, now_s)
 
     def settled(self) -> bool:
         """Whether nothing is on its way, missing or at rest: nothing to do for a provider."""
@@ -55,7 +50,10 @@ class Fleet:
 
     def unplaced_units(self) -> int:
         """Units that the pods without one need."""
-        return -(-len(self._waiting) // self._shape.replicas_per_unit)
+        waiting: dict[Tally, int] = {}
+        for pod in self._waiting:
+            waiting[pod.of] = waiting.get(pod.of, 0) + 1
+        return sum(-(-pods // self._shape.replicas_per_unit) for pods in waiting.values())
 
     def units_total(self) -> int:
         """All units there are or that were asked for."""
@@ -70,12 +68,7 @@ class Fleet:
         unit = UnitState(next(self._numbers), zone, Unit.ASKED, now_s)
         self.units.append(unit)
         self.units_asked += 1
-        for _ in range(self._shape.replicas_per_unit):
-            if not self._waiting:
-                break
-            pod = self._waiting.pop(0)
-            pod.unit = unit
-            unit.pods.append(pod)
+        self._fill(unit)
         if not held:
             self.start(unit, now_s + delay_s)
         return unit
@@ -87,15 +80,15 @@ class Fleet:
         self.units_starting += 1
         self._later(now_s + self._lead(self._shape.node_lead), "up", unit, unit.life)
 
-    def add_ready(self, zone: str, now_s: float, *, pods: int) -> None:
-        """A unit that is there from the start, with ``pods`` ready replicas."""
+    def add_ready(self, tally: Tally, zone: str, now_s: float, *, pods: int) -> None:
+        """A unit that is there from the start, with ``pods`` ready replicas of one model."""
         unit = UnitState(next(self._numbers), zone, Unit.UP, now_s)
         self.units.append(unit)
         self.units_up += 1
         for _ in range(pods):
-            unit.pods.append(PodState(Pod.READY, unit))
-        self.ready += pods
-        self.wanted += pods
+            unit.pods.append(PodState(Pod.READY, tally, unit))
+        tally.ready += pods
+        tally.wanted += pods
         self._mortal(unit, now_s)
         if not pods:
             self._rests(unit, now_s)
@@ -161,8 +154,8 @@ class Fleet:
                     self.remove(subject, at_s)  # preempted
             elif what == "ready":
                 subject.state = Pod.READY
-                self.starting -= 1
-                self.ready += 1
+                subject.of.starting -= 1
+                subject.of.ready += 1
             else:
                 self._pod_gone(subject, at_s)
 
@@ -171,10 +164,7 @@ class Fleet:
         self.units_starting -= 1
         self.units_up += 1
         self._mortal(unit, now_s)
-        while len(unit.pods) < self._shape.replicas_per_unit and self._waiting:
-            pod = self._waiting.pop(0)
-            pod.unit = unit
-            unit.pods.append(pod)
+        self._fill(unit)
         for pod in unit.pods:
             self._load(pod, now_s, self._shape.pod_lead)
         if not unit.pods:
@@ -184,7 +174,7 @@ class Fleet:
         room = self._shape.replicas_per_unit
         best: UnitState | None = None
         for unit in self.units:
-            if len(unit.pods) < room and (best is None or unit.state is Unit.UP):
+            if unit.takes(pod.of, room) and (best is None or unit.state is Unit.UP):
                 best = unit
                 if unit.state is Unit.UP:
                     break
@@ -201,17 +191,20 @@ class Fleet:
         pod.state = Pod.LOADING
         self._later(now_s + self._lead(lead), "ready", pod, pod.life)
 
-    def _give_up(self, count: int, now_s: float) -> None:
-        while count and self._waiting:
-            self._waiting.pop()
-            self.starting -= 1
-            count -= 1
+    def _give_up(self, tally: Tally, count: int, now_s: float) -> None:
+        for place in range(len(self._waiting) - 1, -1, -1):
+            if not count:
+                return
+            if self._waiting[place].of is tally:
+                del self._waiting[place]
+                tally.starting -= 1
+                count -= 1
         if not count:
             return
         order = sorted(self.units, key=lambda u: (u.state.value, -u.number))
         for stage in (Pod.WAITING, Pod.LOADING, Pod.READY):
             for unit in order:
-                for pod in [p for p in unit.pods if p.state is stage]:
+                for pod in [p for p in unit.pods if p.state is stage and p.of is tally]:
                     if not count:
                         return
                     self._let_go(pod, now_s)
@@ -221,15 +214,15 @@ class Fleet:
         pod.life += 1
         if pod.state is Pod.READY:
             pod.state = Pod.DRAINING
-            self.ready -= 1
-            self.draining += 1
+            pod.of.ready -= 1
+            pod.of.draining += 1
             self._later(now_s + self._shape.drain_s, "drained", pod, pod.life)
         else:
-            self.starting -= 1
+            pod.of.starting -= 1
             self._leave(pod, now_s)
 
     def _pod_gone(self, pod: PodState, now_s: float) -> None:
-        self.draining -= 1
+        pod.of.draining -= 1
         self._leave(pod, now_s)
 
     def _leave(self, pod: PodState, now_s: float) -> None:
@@ -253,29 +246,44 @@ class Fleet:
         self._refill(unit, now_s)
 
     def _refill(self, unit: UnitState, now_s: float) -> None:
-        if self._waiting and unit.state is Unit.UP:
-            pod = self._waiting.pop(0)
+        if unit.state is Unit.UP and (pod := self._next(unit)) is not None:
             pod.unit = unit
             unit.pods.append(pod)
             self._busy(unit)
             self._load(pod, now_s, self._shape.warm_lead)
+
+    def _fill(self, unit: UnitState) -> None:
+        """Give a unit that is not up yet as many waiting pods as it has room for."""
+        while (pod := self._next(unit)) is not None:
+            pod.unit = unit
+            unit.pods.append(pod)
+
+    def _next(self, unit: UnitState) -> PodState | None:
+        """The pod that has waited longest of those that ``unit`` takes, waiting no more."""
+        room = self._shape.replicas_per_unit
+        if len(unit.pods) >= room:
+            return None
+        for place, pod in enumerate(self._waiting):
+            if unit.takes(pod.of, room):
+                return self._waiting.pop(place)
+        return None
 
     def _orphan(self, unit: UnitState, now_s: float, *, again: bool) -> None:
         pods, unit.pods = unit.pods, []
         for pod in pods:
             pod.life += 1
             if pod.state is Pod.READY:
-                self.ready -= 1
-                self.lost_ready += 1
+                pod.of.ready -= 1
+                pod.of.lost_ready += 1
             elif pod.state is Pod.DRAINING:
-                self.draining -= 1
+                pod.of.draining -= 1
             else:
-                self.starting -= 1
+                pod.of.starting -= 1
             dying = pod.state is Pod.DRAINING
             pod.state = Pod.GONE
             if again and not dying:
-                self.starting += 1
-                self._place(PodState(Pod.WAITING), now_s)
+                pod.of.starting += 1
+                self._place(PodState(Pod.WAITING, pod.of), now_s)
 
     def _mortal(self, unit: UnitState, now_s: float) -> None:
         if self._shape.hazard_per_hour > 0:

@@ -7,7 +7,6 @@ collector would know, late as it would be; ``obey`` carries a decision out. Driv
 from __future__ import annotations
 
 import math
-import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +20,15 @@ from autoscaler.observe.observation import Demand, Observation, PoolSupply
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.simulate.backstop import Backstop
 from autoscaler.simulate.demand import DemandSeries
-from autoscaler.simulate.fault import INSTANT, FaultKind
-from autoscaler.simulate.faults import Timeline, unrolled
+from autoscaler.simulate.fault import FaultKind
 from autoscaler.simulate.fluid import STEP_S, FluidQueue, Served
 from autoscaler.simulate.plant_file import PlantSpec
-from autoscaler.simulate.pools import OURSELVES, START_LOAD, Owner, begin, pool_of
+from autoscaler.simulate.pools import START_LOAD
+from autoscaler.simulate.provider import Provider
 from autoscaler.simulate.provider_calls import Call, workload_call
+from autoscaler.simulate.site import Site
 from autoscaler.simulate.truth import Truth, work_model
+from autoscaler.simulate.units import Tally
 
 START_LOOKED_AT_S: Final = 300.0
 KV_OF_BATCH: Final = 0.9
@@ -45,7 +46,7 @@ class Step:
 
 
 class Plant:
-    """The fleet. ``writes`` False is a controller that only advises."""
+    """One model's replicas and queue at a site."""
 
     def __init__(
         self,
@@ -54,34 +55,26 @@ class Plant:
         model: ModelPolicy,
         demand: DemandSeries,
         seed: int,
+        site: Site,
         *,
-        owner: Owner = OURSELVES,
-        writes: bool = True,
+        uses: tuple[str, ...],
         start_s: float = 0.0,
         history: DemandSeries | None = None,
     ) -> None:
-        rng = random.Random(seed)
+        """Nothing serves before ``begin``; ``uses`` are its pools. ``seed`` is the noise's."""
         self.spec, self.policy, self.model = spec, policy, model
         self.demand = demand.noisy(spec.noise_cv, np.random.default_rng(seed))
         self.start_s = start_s
         self.history = history
-        self.writes = writes
+        self.site, self.uses = site, uses
         self.work = work_model(spec, model)
         self.truth = Truth.of(self.work, self.demand)
         self.believed = Truth.of(WorkModel.of(profile_of(model)), self.demand)
         self.factor = spec.replica.capacity_factor
-        self.calls: list[Call] = []
         self.steps_of_window = 3
-        self._faults = Timeline(unrolled(spec.faults, demand.seconds))
         self._queue = FluidQueue(spec.abandon_after_s, model.slo_ttft_p95_s)
-        pools = {
-            pool.name: pool_of(
-                pool, spec, policy, owner, self._faults, rng, self.calls.append, writes=writes
-            )
-            for pool in spec.pools
-        }
-        begin(pools, spec, policy, self._first_replicas())
-        self.providers = {name: pool.provider for name, pool in pools.items()}
+        self.tallies = {name: Tally() for name in site.providers}
+        self._pools = [(n, p.fleet, self.tallies[n]) for n, p in site.providers.items()]
         believed = {
             pool.name: speed_of(model, variant, pool) for variant, pool in policy.variants(model)
         }
@@ -89,22 +82,35 @@ class Plant:
             p.name: p.speed or believed.get(p.name, policy.pool(p.name).relative_speed)
             for p in spec.pools
         }
-        self._workloads = {name: (f"{model.name}-{name}",) * 2 for name in pools}
+        self._workloads = {name: (f"{model.name}-{name}",) * 2 for name in site.providers}
         for variant, pool in policy.variants(model):
             if (target := variant.target) is not None:
                 self._workloads[pool.name] = (target.hpa or target.name, target.name)
-        self.prices = {name: pool.price_per_unit_hour for name, pool in pools.items()}
         self._step = 0
+        self._counted = (0.0, 0.0, 0)
         self._floor: dict[str, int] = {}
         self._backstop: Backstop | None = None
-        if spec.backstop is not None:
-            self._backstop = Backstop(
-                spec.backstop.load, self.work, self.size(), model.max_replicas
-            )
         self._recent: deque[Step] = deque(maxlen=64)
         self._load = 0.0
 
-    def _first_replicas(self) -> int:
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """By pool."""
+        return self.site.providers
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls of the site."""
+        return self.site.calls
+
+    def begin(self) -> None:
+        """The replicas of the start are there: whoever follows sizes begins from them."""
+        if self.spec.backstop is not None:
+            self._backstop = Backstop(
+                self.spec.backstop.load, self.work, self.size(), self.model.max_replicas
+            )
+
+    def first_replicas(self) -> int:
         """Replicas at the start, where the plant does not say."""
         if self.spec.initial_replicas is not None:
             return self.spec.initial_replicas
@@ -121,24 +127,35 @@ class Plant:
         return self._step * STEP_S
 
     def step(self) -> Step:
-        """Let 5 s pass."""
+        """Let 5 s pass, of a plant that is alone."""
+        now_s = (self._step + 1) * STEP_S
+        self.site.strike(now_s)
+        self.count()
+        self.site.advance(now_s)
+        return self.serve()
+
+    def count(self) -> None:
+        """See what is ready to serve in the step that begins."""
+        nominal = speed = 0.0
+        replicas = 0
+        faults = self.site.faults
+        for name, _, tally in self._pools:
+            nominal += tally.ready * self.speeds[name]
+            speed += tally.ready * self.speeds[name] * faults.factor(FaultKind.CAPACITY, name)
+            replicas += tally.ready
+        self._counted = (nominal, speed, replicas)
+
+    def serve(self) -> Step:
+        """What comes of the step, with what was counted."""
         index = self._step
         self._step += 1
         now_s = self._step * STEP_S
-        self._hit_by_faults(now_s)
-        nominal = speed = 0.0
-        replicas = 0
+        nominal, speed, replicas = self._counted
         lost = 0.0
-        for name, provider in self.providers.items():
-            fleet = provider.fleet
-            nominal += fleet.ready * self.speeds[name]
-            speed += fleet.ready * self.speeds[name] * self._faults.factor(FaultKind.CAPACITY, name)
-            replicas += fleet.ready
-            fleet.advance(now_s)
-            provider.tick(now_s)
-            if fleet.lost_ready:
-                lost += fleet.lost_ready * self._running_each(index)
-                fleet.lost_ready = 0
+        for _, _, tally in self._pools:
+            if tally.lost_ready:
+                lost += tally.lost_ready * self._running_each(index)
+                tally.lost_ready = 0
         if self._backstop is not None and self._backstop.due(now_s):
             self._follow(self._backstop, now_s)
         arrived = float(self.demand.rate_rps[index]) * STEP_S
@@ -162,7 +179,7 @@ class Plant:
 
     def size(self) -> int:
         """Replicas that are asked for now, in all pools."""
-        return sum(p.fleet.wanted for p in self.providers.values())
+        return sum(tally.wanted for tally in self.tallies.values())
 
     @property
     def waiting_requests(self) -> float:
@@ -178,27 +195,11 @@ class Plant:
         return self.work.concurrency * curve.concurrency(self._load)
 
     def _follow(self, backstop: Backstop, now_s: float) -> None:
-        floor = {name: self._floor.get(name, 0) for name in self.providers}
+        floor = {name: self._floor.get(name, 0) for name in self.uses}
         if not self._floor:
             floor[next(iter(floor))] = self.model.min_replicas
         for name, size in backstop.sizes(now_s, floor, self.observe().demand).items():
-            if size != self.providers[name].fleet.wanted:
-                self.providers[name].fleet.want(size, now_s)
-
-    def _hit_by_faults(self, now_s: float) -> None:
-        began, ended = self._faults.advance(now_s)
-        for fault in began:
-            if fault.kind in INSTANT:
-                for name, provider in self.providers.items():
-                    if fault.pool in ("", name):
-                        provider.began(fault, now_s)
-        for fault in ended:
-            for name, provider in self.providers.items():
-                if fault.pool in ("", name):
-                    provider.ended(fault, now_s)
-        if began or ended:
-            for name, provider in self.providers.items():
-                provider.fleet.slow = self._faults.factor(FaultKind.SLOW, name)
+            self._want(name, size, now_s)
 
     # --- what is seen -------------------------------------------------------------------------
 
@@ -207,20 +208,20 @@ class Plant:
         late = round(self.spec.metrics_delay_s / STEP_S)
         index = self._step - late - 1
         known = index >= 0 and bool(self.demand.recorded[index])
-        gap = any(True for _ in self._faults.active(FaultKind.METRICS_GAP, ""))
+        gap = any(True for _ in self.site.faults.active(FaultKind.METRICS_GAP, ""))
         supply: dict[str, PoolSupply] = {}
         load = self._recent[-1 - late].served.load if len(self._recent) > late else None
         batch = None
         if load is not None and known and not gap:
             batch = self.truth.curve(index).concurrency(load)
         now_s = self.now_s
-        for name, provider in self.providers.items():
-            fleet = provider.fleet
-            serving = batch if fleet.ready else None
+        for name, fleet, tally in self._pools:
+            provider = self.site.providers[name]
+            serving = batch if tally.ready else None
             supply[name] = PoolSupply(
-                replicas_ready=fleet.ready,
-                replicas_starting=fleet.starting,
-                replicas_draining=fleet.draining,
+                replicas_ready=tally.ready,
+                replicas_starting=tally.starting,
+                replicas_draining=tally.draining,
                 units_ready=fleet.units_up,
                 units_starting=fleet.units_starting + fleet.units_asked,
                 utilization=serving,
@@ -258,20 +259,26 @@ class Plant:
 
     def obey(self, replicas: Mapping[str, int]) -> bool:
         """Carry a decision out; whether it changed any size that was asked for."""
-        if not self.writes:
+        if not self.site.writes:
             return False
         changed = False
-        for name, provider in self.providers.items():
+        for name, provider in self.site.providers.items():
+            tally = self.tallies[name]
             wanted = replicas.get(name, 0)
-            if wanted != self._floor.get(name, provider.fleet.wanted):
+            if wanted != self._floor.get(name, tally.wanted):
                 changed = True
                 self.calls.append(workload_call(self.now_s, *self._workloads[name], wanted))
             self._floor[name] = wanted
             units = -(-wanted // provider.pool.replicas_per_unit)
-            provider.set_floor(units, self.now_s)
-            if self._backstop is None and wanted != provider.fleet.wanted:
-                provider.fleet.want(wanted, self.now_s)
+            self.site.set_floor(name, tally, units, self.now_s)
+            if self._backstop is None:
+                self._want(name, wanted, self.now_s)
         return changed
+
+    def _want(self, pool: str, replicas: int, now_s: float) -> None:
+        tally = self.tallies[pool]
+        if replicas != tally.wanted:
+            self.site.providers[pool].fleet.want(tally, replicas, now_s)
 
 
 _NOTHING: Final = Demand(window_s=15.0, arrivals_rps=None)

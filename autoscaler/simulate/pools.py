@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from autoscaler.simulate.fleet import Fleet
 from autoscaler.simulate.plant_file import PlantSpec, PoolSpec, Spread
 from autoscaler.simulate.provider import OWNED, Provider
 from autoscaler.simulate.provider_calls import Call, Pool
-from autoscaler.simulate.units import FleetShape
+from autoscaler.simulate.units import FleetShape, Tally
 
 CA_RELEASE_S: Final = 600.0
 OWN_RELEASE_S: Final = 120.0
@@ -102,24 +102,48 @@ def pool_of(
     return PlantPool(provider, price)
 
 
-def begin(pools: Mapping[str, PlantPool], plant: PlantSpec, policy: Policy, wanted: int) -> None:
-    """Units that are there at the start, with their replicas: as stated, or ``wanted`` replicas."""
+@dataclass(slots=True)
+class Share:
+    """What one model has of the pools at the start."""
+
+    tallies: Mapping[str, Tally]
+    pools: tuple[str, ...]
+    """Those it uses."""
+    wanted: int
+    """Replicas it wants more, where the plant does not state units."""
+
+
+def begin(
+    providers: Mapping[str, Provider], plant: PlantSpec, policy: Policy, shares: Sequence[Share]
+) -> None:
+    """Units that are there at the start, with their replicas: as stated, or as each share wants.
+
+    Stated units are one model's alone, or go to each of several as far as it wants any; who comes
+    first in ``shares`` is served first, and units that nobody wants are empty.
+    """
     stated = [spec for spec in plant.pools if spec.initial_units is not None]
     for spec in stated:
-        provider = pools[spec.name].provider
+        provider = providers[spec.name]
+        per_unit = provider.pool.replicas_per_unit
+        users = [share for share in shares if spec.name in share.pools] or list(shares[:1])
         for _ in range(spec.initial_units or 0):
-            provider.add_ready(provider.pool.replicas_per_unit)
+            taker = next((each for each in users if each.wanted > 0), users[0])
+            full = len(shares) == 1 or taker.wanted > 0
+            provider.add_ready(taker.tallies[spec.name], per_unit if full else 0)
+            taker.wanted -= per_unit if full else 0
     if stated:
         return
-    for name, pool in pools.items():
-        provider = pool.provider
-        per_unit = provider.pool.replicas_per_unit
-        limits = [math.ceil(wanted / per_unit), _said(policy, name).max_units]
-        if provider.pool.quota_units is not None:
-            limits.append(provider.pool.quota_units)
-        for _ in range(max(0, min(limits))):
-            provider.add_ready(per_unit)
-            wanted -= per_unit
+    for share in shares:
+        for name in share.pools:
+            provider = providers[name]
+            per_unit = provider.pool.replicas_per_unit
+            have = provider.fleet.units_total()
+            limits = [math.ceil(share.wanted / per_unit), _said(policy, name).max_units - have]
+            if provider.pool.quota_units is not None:
+                limits.append(provider.pool.quota_units - have)
+            for _ in range(max(0, min(limits))):
+                provider.add_ready(share.tallies[name], per_unit)
+                share.wanted -= per_unit
 
 
 def _said(policy: Policy, name: str) -> PoolPolicy:

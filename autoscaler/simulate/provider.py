@@ -17,7 +17,7 @@ from autoscaler.simulate.fault import Fault, FaultKind
 from autoscaler.simulate.faults import Timeline
 from autoscaler.simulate.fleet import Fleet
 from autoscaler.simulate.provider_calls import Call, Pool, floor_call, holds_pool, resize_call
-from autoscaler.simulate.units import Unit, UnitState
+from autoscaler.simulate.units import Tally, Unit, UnitState
 
 OWNED: Final = frozenset({PoolMode.SET_SIZE, PoolMode.LOCAL, PoolMode.PROVISIONING_REQUEST})
 """Modes in which nodes go when we say so."""
@@ -66,9 +66,9 @@ class Provider:
         self._floor_units: int | None = None
         self._foreign_until_s = 0.0
 
-    def add_ready(self, pods: int) -> None:
-        """A unit that is there from the start, with ``pods`` ready replicas."""
-        self.fleet.add_ready(self._at.emptiest(self.pool.zones), 0.0, pods=pods)
+    def add_ready(self, tally: Tally, pods: int) -> None:
+        """A unit that is there from the start, with ``pods`` ready replicas of one model."""
+        self.fleet.add_ready(tally, self._at.emptiest(self.pool.zones), 0.0, pods=pods)
 
     # --- what the controller may know ---------------------------------------------------------
 

@@ -182,6 +182,12 @@ def flaps(sizes: list[tuple[float, int]], before: int | None = None) -> int:
 
 def coverage(recorder: Recorder, from_s: float, to_s: float) -> float | None:
     """Share of forecasts whose upper bound the demand stayed under until their horizon."""
+    held, total = covered(recorder, from_s, to_s)
+    return held / total if total else None
+
+
+def covered(recorder: Recorder, from_s: float, to_s: float) -> tuple[int, int]:
+    """How many forecasts held, of how many whose horizon was lived through."""
     work = np.array([m.believed_work_s / 60.0 for m in recorder.minutes])
     held = total = 0
     for at_s, until_s, upper in recorder.forecasts:
@@ -190,7 +196,7 @@ def coverage(recorder: Recorder, from_s: float, to_s: float) -> float | None:
             continue
         total += 1
         held += bool(work[first:last].max() <= upper * (1.0 + ROUNDING))
-    return held / total if total else None
+    return held, total
 
 
 def encoded(document: dict[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Drive a controller against a plant from beginning to end, in virtual time.
 
 The loop is boring: 5 s pass, then every ``period_s`` observe, decide, obey. Called by the commands
-``simulate`` and ``backtest`` and by the targets' harness.
+``simulate`` and ``backtest`` and by the targets' harness; ``together`` does it for several models.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable
 
 from autoscaler.simulate.fluid import STEP_S
-from autoscaler.simulate.plant import Plant
+from autoscaler.simulate.plant import Plant, Step
 from autoscaler.simulate.record import Minute, Recorder
+from autoscaler.simulate.site import Site
 from autoscaler.sizing.decision import Controller
 
 STEPS_A_MINUTE = round(60 / STEP_S)
@@ -27,24 +28,11 @@ def run(
     """Every step of the demand; ``timed`` reads a clock around each decision."""
     recorder = Recorder(sized=plant.size())
     every = max(1, round(controller.period_s / STEP_S))
-    nodes_of = {name: p.pool.nodes_per_unit for name, p in plant.providers.items()}
-    fleets = [(n, p.fleet, plant.prices[n], nodes_of[n]) for n, p in plant.providers.items()]
     plant.steps_of_window = every
-    work_s, factor = plant.truth.work_s, plant.factor
-    believed_s = plant.believed.work_s
-    minute = Minute()
+    tape, bill = Tape(plant, recorder), Bill(plant.site)
     for index in range(len(plant.demand)):
-        step = plant.step()
-        minute.arrived += step.arrived
-        minute.finished += step.served.done + step.served.abandoned
-        minute.late += step.served.late + step.lost
-        minute.believed_work_s += step.arrived * believed_s[index]
-        minute.capacity_s += step.ready_speed * STEP_S
-        minute.capacity_requests += step.ready_speed * STEP_S * factor / work_s[index]
-        for _, fleet, price, nodes in fleets:
-            units = fleet.billed_units()
-            minute.unit_cost += units * price * STEP_S / 3600.0
-            minute.node_s += units * nodes * STEP_S
+        tape.add(index, plant.step())
+        bill.add(tape.minute)
         if (index + 1) % every == 0:
             seen = plant.observe()
             began = timed() if timed is not None else 0.0
@@ -53,18 +41,64 @@ def run(
                 recorder.decide_s.append(timed() - began)
             changed = plant.obey(decision.replicas)
             recorder.decision(first_t_s + plant.now_s, plant.now_s, decision, changed)
-        if (index + 1) % STEPS_A_MINUTE == 0 or index + 1 == len(plant.demand):
-            minute.queue = plant.waiting_requests
-            minute.replicas_ready = sum(f.ready for _, f, _, _ in fleets)
-            if index + 1 == len(plant.demand):
-                _close(minute, plant.overdue_requests(), recorder)
-            # Who sat on a replica that vanished had been counted as served, maybe minutes before:
-            # what a minute cannot hold is left to the next.
-            left = max(0.0, minute.late - minute.finished)
-            minute.late -= left
-            recorder.minutes.append(minute)
-            minute = Minute(late=left)
+        last = index + 1 == len(plant.demand)
+        if (index + 1) % STEPS_A_MINUTE == 0 or last:
+            tape.close(last=last)
     return recorder
+
+
+class Tape:
+    """What one model's steps come to, minute by minute."""
+
+    def __init__(self, plant: Plant, recorder: Recorder) -> None:
+        self.plant = plant
+        self.recorder = recorder
+        self.minute = Minute()
+        self._work_s, self._factor = plant.truth.work_s, plant.factor
+        self._believed_s = plant.believed.work_s
+
+    def add(self, index: int, step: Step) -> None:
+        """Count one step."""
+        minute = self.minute
+        minute.arrived += step.arrived
+        minute.finished += step.served.done + step.served.abandoned
+        minute.late += step.served.late + step.lost
+        minute.believed_work_s += step.arrived * self._believed_s[index]
+        capacity_s = step.ready_speed * STEP_S
+        minute.capacity_s += capacity_s
+        minute.capacity_requests += capacity_s * self._factor / self._work_s[index]
+
+    def close(self, *, last: bool) -> Minute:
+        """End the minute; returns what it came to."""
+        minute, plant = self.minute, self.plant
+        minute.queue = plant.waiting_requests
+        minute.replicas_ready = sum(tally.ready for tally in plant.tallies.values())
+        if last:
+            _close(minute, plant.overdue_requests(), self.recorder)
+        # Who sat on a replica that vanished had been counted as served, maybe minutes before:
+        # what a minute cannot hold is left to the next.
+        left = max(0.0, minute.late - minute.finished)
+        minute.late -= left
+        self.recorder.minutes.append(minute)
+        self.minute = Minute(late=left)
+        return minute
+
+
+class Bill:
+    """What the units of a site cost."""
+
+    def __init__(self, site: Site) -> None:
+        self._pools = [
+            (provider.fleet, site.prices[name], provider.pool.nodes_per_unit)
+            for name, provider in site.providers.items()
+        ]
+
+    def add(self, minute: Minute) -> None:
+        """Charge one step."""
+        for fleet, price, nodes in self._pools:
+            units = fleet.billed_units()
+            minute.unit_cost += units * price * STEP_S / 3600.0
+            minute.node_s += units * nodes * STEP_S
 
 
 def _close(last: Minute, overdue: float, recorder: Recorder) -> None:

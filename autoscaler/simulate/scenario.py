@@ -6,20 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from autoscaler.policy.model import Mode, Policy
+from autoscaler.policy.model import Mode, ModelPolicy, Policy
 from autoscaler.simulate.catalog import CONTROLLERS, OURS
 from autoscaler.simulate.demand import DemandSeries
 from autoscaler.simulate.plant import Plant
 from autoscaler.simulate.plant_file import PlantSpec, matched
-from autoscaler.simulate.pools import Owner
+from autoscaler.simulate.pools import OURSELVES, Owner, Share, begin
 from autoscaler.simulate.record import Outcome, Recorder, outcome
 from autoscaler.simulate.run import run
+from autoscaler.simulate.site import Site
 from autoscaler.simulate.truth import informed
 
 MONDAY_S: Final = 1_767_571_200.0
 """Midnight of Monday 5 January 2026, UTC: where a demand begins that has no date of its own."""
 A_DATE_S: Final = 1e9
 """Times beyond it are seconds since 1970."""
+
+
+def may_write(policy: Policy) -> bool:
+    """Whether the policy lets its controller write at all."""
+    return policy.mode is Mode.ACTIVE and not policy.safety.kill_switch
+
+
+def start_of(first_t_s: float) -> float:
+    """Unix seconds at which a demand begins whose first row says ``first_t_s``."""
+    return first_t_s if first_t_s >= A_DATE_S else MONDAY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +60,17 @@ class Scenario:
         said = self.policy.model(self.model) if self.model else self.policy.models[0]
         model = informed(spec, said)
         models = tuple(model if each is said else each for each in self.policy.models)
-        start_s = self.first_t_s if self.first_t_s >= A_DATE_S else MONDAY_S
-        return Plant(
+        return alone(
             spec,
             replace(self.policy, models=models),
             model,
             self.demand,
             self.seed,
             owner=Owner(owns_nodes=owns, release_s=release_s),
-            writes=controller != OURS or self.writes(),
-            start_s=start_s,
+            writes=controller != OURS or may_write(self.policy),
+            start_s=start_of(self.first_t_s),
             history=self.history,
         )
-
-    def writes(self) -> bool:
-        """Whether the policy lets its controller write at all."""
-        return self.policy.mode is Mode.ACTIVE and not self.policy.safety.kill_switch
 
     def recorded(
         self,
@@ -96,3 +102,26 @@ class Scenario:
             demand=self.demand.between(from_s, to_s),
             first_t_s=self.first_t_s + from_s if self.first_t_s >= A_DATE_S else self.first_t_s,
         )
+
+
+def alone(
+    spec: PlantSpec,
+    policy: Policy,
+    model: ModelPolicy,
+    demand: DemandSeries,
+    seed: int,
+    *,
+    owner: Owner = OURSELVES,
+    writes: bool = True,
+    start_s: float = 0.0,
+    history: DemandSeries | None = None,
+) -> Plant:
+    """A plant in which one model has all pools to itself, with the replicas of the start."""
+    site = Site(spec, policy, demand.seconds, seed, owner, writes)
+    uses = tuple(site.providers)
+    made = Plant(
+        spec, policy, model, demand, seed, site, uses=uses, start_s=start_s, history=history
+    )
+    begin(site.providers, spec, policy, [Share(made.tallies, uses, made.first_replicas())])
+    made.begin()
+    return made

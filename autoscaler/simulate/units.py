@@ -36,6 +36,17 @@ class Pod(Enum):
 
 
 @dataclass(slots=True, eq=False)
+class Tally:
+    """One model's pods in a pool, counted."""
+
+    wanted: int = 0
+    ready: int = 0
+    starting: int = 0
+    draining: int = 0
+    lost_ready: int = 0  # ready pods lost at once since it was last set to 0
+
+
+@dataclass(slots=True, eq=False)
 class UnitState:
     """One unit: a node or a slice."""
 
@@ -48,12 +59,17 @@ class UnitState:
     life: int = 0
     """Grows whenever events on their way no longer mean this unit."""
 
+    def takes(self, tally: Tally, room: int) -> bool:
+        """Whether one more pod of ``tally`` fits: models do not share a unit."""
+        return len(self.pods) < room and (not self.pods or self.pods[0].of is tally)
+
 
 @dataclass(slots=True, eq=False)
 class PodState:
     """One replica."""
 
     state: Pod
+    of: Tally
     unit: UnitState | None = None
     life: int = 0
 

@@ -14,6 +14,7 @@ from autoscaler.simulate.demand import DemandSeries, of_rates
 from autoscaler.simulate.fluid import STEP_S
 from autoscaler.simulate.plant import Plant
 from autoscaler.simulate.plant_file import PlantSpec, load_plant
+from autoscaler.simulate.scenario import alone
 from autoscaler.sizing.decision import Decision, Reason
 
 RPS_OF_REPLICA = 1 / 0.12354166666666666
@@ -55,7 +56,7 @@ def plant(
     **more: Any,
 ) -> Plant:
     said = said or policy()
-    return Plant(
+    return alone(
         spec or plant_spec(), said, said.models[0], demand or constant(20, 3600), seed, **more
     )
 

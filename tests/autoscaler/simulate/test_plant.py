@@ -26,7 +26,7 @@ from tests.autoscaler.simulate.builders import (
 
 
 def ready(world: Plant, pool: str = "a") -> int:
-    return world.providers[pool].fleet.ready
+    return world.tallies[pool].ready
 
 
 def nodes(world: Plant, pool: str = "a") -> int:
@@ -65,7 +65,7 @@ def test_a_replica_drains_and_its_own_node_goes_after_two_minutes_of_rest() -> N
     world = plant(plant_spec(initialReplicas=3))
     world.obey({"a": 2})
     passed(world, 5)
-    assert (ready(world), world.providers["a"].fleet.draining) == (2, 1)
+    assert (ready(world), world.tallies["a"].draining) == (2, 1)
     passed(world, 175)
     assert nodes(world) == 3
     passed(world, 180)
@@ -327,10 +327,10 @@ def test_the_real_hpa_stands_over_the_floor() -> None:
     passed(world, 60)
     world.obey({"a": 2})
     passed(world, 600)
-    assert world.providers["a"].fleet.wanted == 8  # 6 / 0.8, rounded up
+    assert world.tallies["a"].wanted == 8  # 6 / 0.8, rounded up
     world.obey({"a": 11})
     passed(world, 620)
-    assert world.providers["a"].fleet.wanted == 11
+    assert world.tallies["a"].wanted == 11
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -372,7 +372,7 @@ def test_counts_agree_with_the_units_whatever_happens(
         {"replicasPerUnit": per_unit, "quota": 3 if per_unit == 4 else 10}, faults=written
     )
     world = plant(spec, constant(20, 4000), policy({"name": "a", "mode": mode}), seed)
-    fleet = world.providers["a"].fleet
+    fleet, tally = world.providers["a"].fleet, world.tallies["a"]
     quota = world.providers["a"].pool.quota_units
     assert quota is not None
     for index, size in enumerate(sizes):
@@ -380,9 +380,9 @@ def test_counts_agree_with_the_units_whatever_happens(
         passed(world, 300.0 * (index + 1))
         pods = [p for u in fleet.units for p in u.pods]
         states = [p.state.name for p in pods]
-        assert fleet.ready == states.count("READY")
-        assert fleet.draining == states.count("DRAINING")
-        assert fleet.ready + fleet.starting == size
+        assert tally.ready == states.count("READY")
+        assert tally.draining == states.count("DRAINING")
+        assert tally.ready + tally.starting == size
         assert all(len(u.pods) <= per_unit for u in fleet.units)
         by_state = [u.state.name for u in fleet.units]
         assert (fleet.units_up, fleet.units_starting, fleet.units_asked) == (
