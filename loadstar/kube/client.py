@@ -6,11 +6,13 @@
         await kube.apply(CONFIG_MAPS, document, field_manager="loadstar")
 
 Each call raises ``loadstar.kube.errors.ApiError`` and ends within ``CALL_SECONDS``. Calls are
-not retried here: whether that is safe is the caller's to know. ``reflector`` follows collections.
+not retried here, but for the next page of a list: whether that is safe is the caller's to know.
+``reflector`` follows collections.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,12 +23,15 @@ import orjson
 
 from loadstar.clock import Clock
 from loadstar.kube.credentials import Connection, Credentials
-from loadstar.kube.errors import ApiError
+from loadstar.kube.errors import ApiError, TooManyRequests
 from loadstar.kube.resources import ACCESS_REVIEWS, TOKEN_REVIEWS, Resource
 from loadstar.kube.transport import CONNECT_SECONDS, Transport
 
 PAGE_OBJECTS = 100
 """Objects in one page of a list: half a MB of pods, read in less time than a stream notices."""
+PAGE_PATIENCE_SECONDS = 30.0
+LEAST_WAIT_SECONDS = 1.0
+"""How long the next page of a list is asked for again, and how often at most, after a 429."""
 MAX_EVENT_BYTES = 8 << 20
 """Of one watch event; etcd keeps no object as large."""
 GRACE_SECONDS = 15.0
@@ -122,10 +127,23 @@ class KubeClient:
     async def pages(
         self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> AsyncIterator[Page]:
-        """A collection, page by page. Raises Gone if that takes longer than the server keeps it."""
+        """A collection, page by page. Raises Gone if that takes longer than the server keeps it.
+
+        A server under pressure is waited for between two pages: to begin anew would press it more.
+        """
         params = {"limit": str(PAGE_OBJECTS), **_selecting(labels, fields)}
+        patience = 0.0
         while True:
-            found = await self._transport.call("GET", resource.path(namespace), params=params)
+            try:
+                found = await self._transport.call("GET", resource.path(namespace), params=params)
+            except TooManyRequests as error:
+                if "continue" not in params or patience <= 0:
+                    raise
+                wait = min(max(error.retry_after or 0.0, LEAST_WAIT_SECONDS), patience)
+                patience -= wait
+                await asyncio.sleep(wait)
+                continue
+            patience = PAGE_PATIENCE_SECONDS
             metadata = _document(_document(found).get("metadata"))
             items = found.get("items") or []
             for item in items:  # a list does not repeat what its items are

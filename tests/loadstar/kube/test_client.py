@@ -81,6 +81,26 @@ async def test_server_side_apply_says_whose_it_is(tmp_path: Path) -> None:
     assert asked.body == document
 
 
+async def test_a_server_under_pressure_is_waited_for_between_two_pages(tmp_path: Path) -> None:
+    api = FakeApi()
+    for index in range(2 * PAGE_OBJECTS + 1):
+        api.put(PODS, f"p{index:03}", "lab")
+    async with client(api, tmp_path) as kube:
+        pages = kube.pages(PODS, "lab")
+        assert len((await anext(pages)).items) == PAGE_OBJECTS
+        api.refusals.append(Refusal(429, "TooManyRequests"))
+        rest = [len(page.items) async for page in pages]
+        assert rest == [PAGE_OBJECTS, 1]
+        api.refusals.append(Refusal(429, "TooManyRequests"))
+        with pytest.raises(
+            errors.TooManyRequests
+        ):  # nothing is lost yet: when to ask is the caller's
+            await anext(kube.pages(PODS, "lab"))
+    asked = [call.query.get("continue") for call in api.calls("pods")]
+    assert asked[0] is None
+    assert asked[1] == asked[2] is not None
+
+
 async def test_a_long_list_comes_in_pages(tmp_path: Path) -> None:
     api = FakeApi()
     for index in range(2 * PAGE_OBJECTS + 70):
