@@ -55,9 +55,12 @@ class Objective:
     priority: int
     selector: Selector | None = None
     """Of pools by their labels; None selects none."""
+    terminating: bool = False
 
     def means(self, pool: PoolName) -> bool:
-        """Whether it is for ``pool``."""
+        """Whether it is for ``pool``, and not being deleted."""
+        if self.terminating:
+            return False
         if any(pool.meant_by(ref) for ref in self.pools):
             return True
         return self.selector is not None and (not pool.name or self.selector.matches(pool.labels))
@@ -71,19 +74,26 @@ class Rewrite:
     pool: PoolName
     created: str
     rules: tuple[Rule, ...]
+    terminating: bool = False
 
 
 def objective(document: Mapping[str, Any]) -> Objective:
     """Of either group and any version. Raises ValueError."""
     spec = mapping(document.get("spec"), "spec")
-    name = meta(document, annotations=NOTHING).name
+    about = meta(document, annotations=NOTHING)
     refs = items(spec.get("poolRefs"), "spec.poolRefs")
     if spec.get("poolRef") is not None:
         refs.append(mapping(spec["poolRef"], "spec.poolRef"))
     selector = None
     if spec.get("poolSelector"):  # an empty one would be every pool: it is nobody's intention
         selector = selectors.from_object(mapping(spec["poolSelector"], "spec.poolSelector"))
-    return Objective(name, tuple(_named(ref) for ref in refs), whole(spec, "priority"), selector)
+    return Objective(
+        about.name,
+        tuple(_named(ref) for ref in refs),
+        whole(spec, "priority"),
+        selector,
+        about.terminating,
+    )
 
 
 def rewrite(document: Mapping[str, Any]) -> Rewrite:
@@ -91,7 +101,7 @@ def rewrite(document: Mapping[str, Any]) -> Rewrite:
     about = meta(document, annotations=NOTHING)
     spec = mapping(document.get("spec"), "spec")
     rules = tuple(_rule(rule) for rule in items(spec.get("rules"), "spec.rules"))
-    return Rewrite(about.name, _pool(spec), about.created, rules)
+    return Rewrite(about.name, _pool(spec), about.created, rules, about.terminating)
 
 
 def priorities(objectives: Iterable[Objective], pool: PoolName) -> Mapping[str, int]:
@@ -104,8 +114,8 @@ def priorities(objectives: Iterable[Objective], pool: PoolName) -> Mapping[str, 
 
 
 def precedence(rewrites: Iterable[Rewrite], pool: PoolName) -> tuple[ModelRewrite, ...]:
-    """Those of ``pool``, the oldest first; of one age, by name."""
-    mine = [r for r in rewrites if pool.meant_by(r.pool)]
+    """Those of ``pool`` that are to stay, the oldest first; of one age, by name."""
+    mine = [r for r in rewrites if pool.meant_by(r.pool) and not r.terminating]
     mine.sort(key=lambda r: (r.created, r.name))
     return tuple(ModelRewrite(r.name, r.rules) for r in mine)
 

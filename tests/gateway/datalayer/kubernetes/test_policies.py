@@ -111,6 +111,15 @@ def test_the_oldest_rewrite_goes_first_then_by_name() -> None:
     assert [r.name for r in precedence(found, POOL)] == ["a", "b", "young"]
 
 
+def test_what_is_being_deleted_counts_no_more_whoever_holds_it_back() -> None:
+    going = document("o", priority=3, rules=[{"targets": [{"modelRewrite": "v1"}]}])
+    assert priorities([objective(going)], POOL) == {"o": 3}
+    assert len(precedence([rewrite(going)], POOL)) == 1
+    going["metadata"]["deletionTimestamp"] = "2026-02-01T00:00:00Z"
+    assert priorities([objective(going)], POOL) == {}
+    assert precedence([rewrite(going)], POOL) == ()
+
+
 def test_rules_as_they_are_written() -> None:
     rules = [
         {
