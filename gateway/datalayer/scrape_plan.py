@@ -4,9 +4,9 @@ Pure: results and chance come in, intervals and delays come out. ``scrape`` keep
 
 A page costs about as much CPU as a routed request, so reading every page twenty times a second
 costs most where it tells least. What has just been read loses its worth as requests come and go;
-an endpoint whose numbers repeated themselves is asked half as often each time, down to a floor:
-low where nobody sends to it and its numbers are only kept believed, higher where requests of ours
-are there, for which our own account speaks meanwhile.
+an endpoint whose numbers repeated themselves is asked half as often each time, down to a floor that
+still keeps its numbers believed. So is one that has requests of ours: a server that works shows it
+from one step to the next, and until it does our own account speaks for it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ BACKOFF = 2.0
 JITTER = 0.1
 """Share by which a delay varies, so that endpoints do not fall into step."""
 IDLE_SECONDS = 0.5
-STILL_SECONDS = 0.2
-"""The most while requests of ours are there and the numbers stand still all the same: a server that
-works shows it from one step to the next, and one that does not has nothing to tell."""
 FRESH_SHARE = 0.4
 """Of the staleness threshold: the longest time between two scrapes of a healthy endpoint. With
 jitter and the scrape itself it stays below the half up to which numbers are fully believed."""
@@ -71,7 +68,7 @@ class Plan:
     failures: int = 0
     """In a row."""
     resting: bool = False
-    """Asked seldom because nothing happens: activity ends that at once."""
+    """Asked seldom because nothing happens: a request of ours ends that at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +96,8 @@ def after(plan: Plan, result: Result, pace: Pace) -> Plan:
     busy = max(pace.busy, min(result.page_bytes / PAGE_BYTES_PER_SECOND, pace.ceiling))
     if result.moved or plan.failures or (result.active and plan.resting):
         return Plan(busy)
-    most = min(STILL_SECONDS, pace.idle) if result.active else pace.idle
-    return Plan(max(busy, min(plan.interval * BACKOFF, most)), resting=not result.active)
+    interval = max(busy, min(plan.interval * BACKOFF, pace.idle))
+    return Plan(interval, resting=not result.active)
 
 
 def first_delay(pace: Pace, endpoints: int, rng: random.Random) -> float:

@@ -19,6 +19,8 @@ thousands are honest; a page made to keep us busy is not read to its end."""
 
 _REMEMBERED_BLOCKS = 512
 _REMEMBERED_BLOCK_BYTES = 4096
+_REMEMBERED_LINES = 512
+_LONG_LINE_BYTES = 256
 _MOST_INDENT = 64
 _BLANKS = b" \t"
 _AFTER_NAME = b"{ \t"
@@ -99,7 +101,21 @@ def _starts_line(page: bytes, at: int) -> bool:
 
 
 def _sample(page: bytes, at: int) -> Sample | None:
-    match = _REST.match(page, at)
+    if page.startswith(b"{", at):
+        end = page.find(b"\n", at, at + _REMEMBERED_BLOCK_BYTES) + 1
+        if end - at >= _LONG_LINE_BYTES:
+            return _of_long_line(page[at:end])
+    return _read(page, at)
+
+
+@lru_cache(_REMEMBERED_LINES)
+def _of_long_line(rest: bytes) -> Sample | None:
+    """Information in labels: the same on every page."""
+    return _read(rest, 0)
+
+
+def _read(text: bytes, at: int) -> Sample | None:
+    match = _REST.match(text, at)
     if match is None:
         return None
     try:

@@ -44,7 +44,7 @@ def test_the_default_pace() -> None:
     [
         pytest.param([STILL] * 6, [0.1, 0.2, 0.4, 0.5, 0.5, 0.5], id="nothing happens: seldom"),
         pytest.param([MOVED] * 3, [0.05] * 3, id="numbers move: often"),
-        pytest.param([ACTIVE] * 4, [0.1, 0.2, 0.2, 0.2], id="ours, but nothing moves: less often"),
+        pytest.param([ACTIVE] * 4, [0.1, 0.2, 0.4, 0.5], id="ours, but nothing moves: seldom too"),
         pytest.param([STILL] * 4 + [ACTIVE] * 2, [0.1, 0.2, 0.4, 0.5, 0.05, 0.1], id="roused"),
         pytest.param([ACTIVE, ACTIVE, MOVED], [0.1, 0.2, 0.05], id="ours, and it moves: often"),
         pytest.param([STILL, STILL, MOVED, STILL], [0.1, 0.2, 0.05, 0.1], id="moved again"),
