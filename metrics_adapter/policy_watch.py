@@ -27,6 +27,7 @@ from metrics_adapter.adapter_config import AdapterConfig, parse_config
 from metrics_adapter.metrics import Metrics
 
 COMPONENT: Final = "loadstar-metrics-adapter"
+MISSING: Final = "there is no such ConfigMap, or none that may be read"
 SHOWN_PROBLEMS: Final = 5
 """In an Event; the log has them all."""
 
@@ -76,6 +77,7 @@ class PolicyWatch:
             rng=rng,
             namespace=ref.namespace,
             fields=f"metadata.name={ref.name}",
+            optional=True,  # without the right to read it there is an adapter all the same
         )
         self._about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace)
         self.looked = False
@@ -97,7 +99,7 @@ class PolicyWatch:
     async def _take(self, seen: _Seen | None) -> None:
         try:
             if seen is None:
-                raise ConfigError.of("", "there is no such ConfigMap")
+                raise ConfigError.of("", MISSING)
             self._about = seen.about
             if seen.wrong is not None:
                 raise seen.wrong

@@ -11,9 +11,10 @@ import pytest
 
 from loadstar.config.errors import ConfigError
 from loadstar.kube.config_map import ConfigMapRef
+from loadstar.kube.errors import Forbidden
 from metrics_adapter.adapter_config import AdapterConfig
 from metrics_adapter.metrics import Metrics
-from metrics_adapter.policy_watch import PolicyWatch
+from metrics_adapter.policy_watch import MISSING, PolicyWatch
 from tests.fakes.config_maps import FakeConfigMaps
 
 REF = ConfigMapRef("prod", "gateway", "adapter.yaml")
@@ -102,7 +103,7 @@ async def test_what_is_in_force_already_is_not_taken_again() -> None:
         ),
         pytest.param(text("13s"), "staleness: is not what we like", id="refused when used"),
         pytest.param({"b": ""}, "data[adapter.yaml]: is missing; there are: b", id="no key"),
-        pytest.param(None, "there is no such ConfigMap", id="deleted"),
+        pytest.param(None, MISSING, id="deleted"),
     ],
 )
 async def test_a_bad_change_leaves_what_was_good_and_is_said_once_on_the_object(
@@ -130,6 +131,17 @@ async def test_an_adapter_that_starts_over_a_bad_one_is_there_and_says_why() -> 
         await until(lambda: followed.api.events)
         assert followed.said()[0][1] == "ConfigurationRefused"
         followed.api.write(text("30s"))
+        await until(lambda: followed.taken == [30])
+
+
+async def test_without_the_right_to_read_it_an_adapter_is_there_all_the_same() -> None:
+    followed = Followed()
+    followed.api.write(text("30s"))
+    followed.api.refuses = Forbidden("configmaps is forbidden")
+    async with followed.running():
+        assert followed.watch.problem is not None
+        assert str(followed.watch.problem.problems[0]) == MISSING
+        followed.api.refuses = None
         await until(lambda: followed.taken == [30])
 
 
