@@ -77,7 +77,7 @@ class ScaleDownPolicy:
     """How slowly to shrink."""
 
     window_s: Annotated[Seconds, at_least(0)] = field(default=900.0, metadata=key("window"))
-    """Go down no sooner than this after going up, to the most that was wanted in half of it."""
+    """Go down no sooner than this after going up, to the most that was wanted in a third of it."""
     per_minute: Annotated[Fraction, between(0.01, 1)] = 0.25
     after_stockout_s: Annotated[Seconds, at_least(0)] = field(
         default=1800.0, metadata=key("afterStockout")

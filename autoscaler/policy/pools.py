@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from loadstar.config.load import NOT_EMPTY, Seconds, above, at_least, key
 
@@ -30,6 +30,12 @@ class PoolMode(StrEnum):
     SET_SIZE = "setSize"  # only where autoscaling is off
     OBSERVE = "observe"  # look, never write
     LOCAL = "local"  # the embedded provider
+
+
+AUTOSCALED: Final = frozenset(
+    {PoolMode.BUFFER, PoolMode.COMPUTE_CLASS, PoolMode.PLACEHOLDER, PoolMode.FLOOR}
+)
+"""Modes in which empty nodes are the cluster autoscaler's to take, which waits before it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

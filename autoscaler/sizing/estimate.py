@@ -7,7 +7,7 @@ forecast, the headroom and kappa. Holds no opinion on pools or on what is afford
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from autoscaler.capacity.curve import ServiceCurve
@@ -41,6 +41,8 @@ class Estimate:
     headroom: float
     kappa: float
     forecast: Forecast | None
+    hour_work: float = 0.0
+    """The highest bound of the moments of the next hour; 0 where it is not known."""
 
     def replicas(self, work: float) -> float:
         """Reference replicas that carry ``work``, with headroom."""
@@ -54,6 +56,12 @@ class Estimate:
         """What remains to be served once the queue is gone: what a size is held for."""
         upper = self.forecast.upper if self.forecast else 0.0
         return max(upper, self.arriving_work)
+
+    def early(self) -> Estimate:
+        """The same for whoever may have to wait an hour for what is ordered now."""
+        if self.forecast is None or self.hour_work <= self.forecast.upper:
+            return self
+        return replace(self, forecast=replace(self.forecast, upper=self.hour_work))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +143,12 @@ class Estimator:
             headroom=self.headroom.value,
             kappa=self.kappa.value,
             forecast=forecast,
+            hour_work=self._hour_work(),
         )
+
+    def _hour_work(self) -> float:
+        moments = self._forecaster.outlook.latest if self._forecaster else ()
+        return max((each.upper for each in moments), default=0.0)
 
     def ahead(self) -> tuple[RatesAhead, ...]:
         """Demand from a minute to an hour ahead, in requests and tokens of today's mix."""

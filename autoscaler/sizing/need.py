@@ -14,7 +14,8 @@ from autoscaler.observe.observation import Demand
 
 SPIKE: Final = 1.25
 """How far the last 15 s may stand above the last minute before it counts as noise."""
-DRAIN_S: Final = 20.0
+DRAIN_S: Final = 3.0
+"""How soon a backlog should be gone: after a jump all that comes is late until it is."""
 _SIZES_S: Final = 600.0
 """Time constant of the mean request size: sizes drift slowly, rates do not."""
 

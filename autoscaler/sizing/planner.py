@@ -17,6 +17,7 @@ from autoscaler.capacity.profiles import profile_of
 from autoscaler.observe.history import History
 from autoscaler.observe.observation import Observation
 from autoscaler.policy.model import Mode, ModelPolicy, Policy
+from autoscaler.policy.pools import AUTOSCALED
 from autoscaler.policy.schedule import Announced, announced
 from autoscaler.sizing.decision import Decision, Reason
 from autoscaler.sizing.estimate import Estimate, Estimator
@@ -27,12 +28,10 @@ from autoscaler.sizing.offers import SLACK, Offer, Question, affordable, capacit
 from autoscaler.sizing.purchase import Purchase
 from autoscaler.sizing.report import figures, sentence
 
-_REMIX_S: Final = 300.0
-"""How often the mix is questioned when nothing else calls for it."""
-
-
-_SURVIVE_NEARLY: Final = 0.95
-_SHRINKS: Final = frozenset({Reason.SCALE_DOWN, Reason.IDLE})
+_AUTOSCALER_RESTS_S: Final = 600.0
+"""How long the cluster autoscaler keeps an empty node, unless it is told otherwise."""
+_SCARCE_S: Final = 3 * 86400.0
+"""What could not be had within three days may be scarce again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,10 @@ class Planner:
         self.model = model
         self.books = [PoolBook.of(model, *place) for place in policy.variants(model)]
         self.estimator = Estimator(model, history, profile_of(model))
-        self._down = DownGuard(model.scale_down)
-        self._insured = DownGuard(model.scale_down)
+        autoscaled = all(book.pool.mode in AUTOSCALED for book in self.books)
+        rest_s = _AUTOSCALER_RESTS_S if autoscaled else 0.0
+        self._down = DownGuard(model.scale_down, rest_s)
+        self._insured = DownGuard(model.scale_down, rest_s)
         self._idle = Idle(model.scale_to_zero)
         # What we mean to have, which insurance against losses and whole units exceed.
         self._level: float | None = None
@@ -169,6 +170,9 @@ class Planner:
         level = have if self._level is None else min(self._level, have)
         if estimate is None:
             return _Goal(level, Reason.STALE, have)
+        scarce = all(now - book.stockout_s <= _SCARCE_S for book in self._known)
+        if scarce:
+            estimate = estimate.early()
         needed = estimate.replicas(estimate.work() * coming.uplift)
         busy = estimate.minute_work > 0 or estimate.backlog_work_s > 0
         self._idle.see(now, busy=busy)
@@ -180,7 +184,7 @@ class Planner:
         wanted = max(1, math.ceil(needed - SLACK))
         # The window holds what comes back, not what a queue took to clear: that is over.
         lasting = (1.0 + EXCESS) * estimate.replicas(estimate.lasting_work() * coming.uplift)
-        highest = self._down.note(now, max(1, math.ceil(lasting - SLACK)))
+        highest = self._down.note(now, max(1, math.ceil(lasting - SLACK)), scarce=scarce)
         survive = self.model.service_class.survival * estimate.replicas(estimate.minute_work)
         survive = max(survive, self._insured.note(now, math.floor(survive)))
         if asleep:

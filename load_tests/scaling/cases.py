@@ -119,7 +119,7 @@ def _pool(
     said = {
         "name": name,
         "kind": kind,
-        "mode": "setSize",
+        "mode": "buffer" if case.everybody_owns_nodes is False else "setSize",
         "spot": spot,
         "pricePerUnitHour": price * (slice_of if case.pools == "one" else 1),
         "replicasPerUnit": slice_of,

@@ -21,7 +21,7 @@ def test_the_guard_goes_down_only_to_the_most_of_the_window(wanted: list[int]) -
     for index, each in enumerate(wanted):
         now = 15.0 * index
         most = guard.note(now, each)
-        assert most == max(wanted[max(0, index - 20) : index + 1])
+        assert most == max(wanted[max(0, index - 13) : index + 1])
         lowered = guard.lowered(now, size, most, 1)
         assert min(size, most) <= lowered <= size
         assert size - lowered <= max(1, size // 4)
@@ -39,6 +39,28 @@ def test_nothing_goes_down_within_a_window_of_going_up() -> None:
     assert sizes == [12] * 20 + [9, 9]
 
 
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=400))
+def test_scarce_capacity_goes_down_to_the_most_of_an_hour(wanted: list[int]) -> None:
+    guard = DownGuard(ScaleDownPolicy(window_s=600.0))
+    for index, each in enumerate(wanted):
+        most = guard.note(15.0 * index, each, scarce=True)
+        assert most == max(wanted[max(0, index - 240) : index + 1])
+
+
+@pytest.mark.parametrize(
+    ("window_s", "rest_s", "waits_s"),
+    [
+        pytest.param(900.0, 0.0, 900.0, id="nodes that go with their replicas"),
+        pytest.param(900.0, 600.0, 300.0, id="nodes that rest for ten minutes"),
+        pytest.param(900.0, 3600.0, 300.0, id="never less than an HPA waits"),
+        pytest.param(60.0, 600.0, 60.0, id="nor more than the policy says"),
+    ],
+)
+def test_a_rest_shortens_the_window(window_s: float, rest_s: float, waits_s: float) -> None:
+    guard = DownGuard(ScaleDownPolicy(window_s=window_s), rest_s)
+    assert guard.window_s() == waits_s
+
+
 def test_a_slice_is_the_smallest_step() -> None:
     guard = DownGuard(ScaleDownPolicy(window_s=0.0))
     guard.note(0.0, 4)
@@ -52,7 +74,7 @@ def test_a_slice_is_the_smallest_step() -> None:
         pytest.param(4.0, 4.0, 0.0, 4.0, id="steady"),
         pytest.param(9.0, 4.0, 0.0, 5.0, id="a spike counts to a quarter above the minute"),
         pytest.param(1.0, 4.0, 0.0, 4.0, id="a lull counts for nothing"),
-        pytest.param(4.0, 4.0, 60.0, 7.0, id="a backlog is to be gone in 20 s"),
+        pytest.param(4.0, 4.0, 9.0, 7.0, id="a backlog is to be gone in 3 s"),
     ],
 )
 def test_what_is_here_now(tick: float, minute: float, backlog_s: float, work: float) -> None:
