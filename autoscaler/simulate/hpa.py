@@ -74,8 +74,8 @@ def pods_average(
     elif counts_pending:
         count += pods.pending
     again = total_milli / count / target_milli
-    if tolerance.holds(again) or (ratio < 1.0) != (again < 1.0):
-        return current
+    if tolerance.holds(again) or ratio < 1.0 < again or again < 1.0 < ratio:
+        return current  # exactly on target is no direction, and may still turn into one
     proposal = _ceil(again * count)
     if (again < 1.0 and proposal > current) or (again > 1.0 and proposal < current):
         return current
@@ -110,13 +110,16 @@ def total_average(
 
 
 def together(proposals: Sequence[int | NoMetric], current: int) -> int | NoMetric:
-    """The largest proposal; with an error among them it may raise the size and never lower it."""
+    """The largest proposal; with an error among them it may raise the size and never lower it.
+
+    Where it would, the whole sync is an error: nothing is proposed that a window could remember.
+    """
     sizes = [p for p in proposals if isinstance(p, int)]
     errors = [p for p in proposals if isinstance(p, NoMetric)]
     if not sizes:
         return errors[0] if errors else NoMetric("no metrics are configured")
     largest = max(sizes)
-    return current if errors and largest < current else largest
+    return errors[0] if errors and largest < current else largest
 
 
 def _ceil(value: float) -> int:

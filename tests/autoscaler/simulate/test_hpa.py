@@ -30,6 +30,7 @@ TARGET_MILLI = 500
         pytest.param([900] * 2, 0, 2, 4, id="pending pods damp the way up"),
         pytest.param([2000] * 2, 0, 2, 8, id="pending pods damp it and do not stop it"),
         pytest.param([900] * 2, 2, 0, 4, id="missing pods turn the direction: hold"),
+        pytest.param([500], 3, 0, 1, id="on target to the last digit, missing pods count as idle"),
     ],
 )
 def test_a_pods_metric_proposes(samples: list[int], missing: int, pending: int, size: int) -> None:
@@ -73,10 +74,21 @@ def test_no_sample_is_an_error_and_not_zero() -> None:
 
 def test_an_error_among_metrics_stops_the_way_down_only() -> None:
     error = NoMetric("gone")
-    assert together([3, error], current=5) == 5
+    assert together([3, error], current=5) == error
+    assert Hpa().sync(0.0, 5, Bounds(1, 9), [3, error]) == 5
     assert together([8, error], current=5) == 8
     assert together([3, 4], current=5) == 4
     assert together([error], current=5) == error
+
+
+def test_a_sync_that_fails_is_nothing_that_a_window_remembers() -> None:
+    """Ten minutes on, a lower proposal takes effect at once: what was held in between is no size
+    that anybody recommended.
+    """
+    hpa = Hpa()
+    assert hpa.sync(0.0, 9, Bounds(1, 20), [9]) == 9
+    assert hpa.sync(590.0, 9, Bounds(1, 20), [3, NoMetric("gone")]) == 9
+    assert hpa.sync(605.0, 9, Bounds(1, 20), [3]) == 3
 
 
 def test_a_workload_at_zero_stays_there() -> None:
