@@ -113,6 +113,7 @@ class Scraper:
         self._timeout = timeout
         self._by_slot: dict[int, _Followed] = {}
         self._asked_per_second = 0.0
+        self._somebody_rests = asyncio.Event()
         self._unknown_engines: set[str] = set()
 
     def reconfigure(
@@ -144,7 +145,12 @@ class Scraper:
     async def _rouse_the_busy(self) -> None:
         """Scrape at once those that were resting when requests of ours reached them."""
         while True:
+            # Where all are at work there is nobody to rouse, and twenty looks a second cost as
+            # much as ten requests do.
+            await self._somebody_rests.wait()
             await asyncio.sleep(self._pace.busy)
+            if not any(followed.plan.resting for followed in self._by_slot.values()):
+                self._somebody_rests.clear()
             for slot in np.flatnonzero(self._store.columns.inflight_requests).tolist():
                 followed = self._by_slot.get(slot)
                 if followed is not None and followed.plan.resting:
@@ -161,6 +167,8 @@ class Scraper:
                 result = await self._scrape(current, followed)
                 self._asked_per_second -= 1 / followed.plan.interval
                 followed.plan = after(followed.plan, result, self._pace)
+                if followed.plan.resting:
+                    self._somebody_rests.set()
                 self._asked_per_second += 1 / followed.plan.interval
                 crowding = self._asked_per_second / self._pace.per_second
                 await followed.alarm.sleep(delay(followed.plan, self._pace, crowding, self._rng))
