@@ -26,7 +26,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 def recalling(bench: Bench, url: str) -> Recalling:
     return Recalling(
-        Address(url=url, token=token_of_file(""), timeout_s=2.0),
+        Address(url=url, token=token_of_file(""), timeout_s=20.0),
         force=bench.force,
         remembers=bench.loop,
         report=bench.report,
