@@ -11,16 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from loadstar.clock import Clock
-from loadstar.config.errors import ConfigError
+from loadstar.config.errors import ConfigError, in_brief
 from loadstar.kube.client import Follows
-from loadstar.kube.config_map import ConfigMapRef
+from loadstar.kube.config_map import ConfigMapRef, Seen
 from loadstar.kube.events import EventRecorder, Kind, Writes
-from loadstar.kube.objects import ObjectRef
 from loadstar.kube.reflector import Reflector
 from loadstar.kube.resources import CONFIG_MAPS
 from metrics_adapter.adapter_config import AdapterConfig, parse_config
@@ -28,23 +26,12 @@ from metrics_adapter.metrics import Metrics
 
 COMPONENT: Final = "loadstar-metrics-adapter"
 MISSING: Final = "there is no such ConfigMap, or none that may be read"
-SHOWN_PROBLEMS: Final = 5
-"""In an Event; the log has them all."""
 
 log = logging.getLogger(__name__)
 
 
 class Kube(Follows, Writes, Protocol):
     """The calls to the API server that are made here."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is kept of the ConfigMap: its text, or why it has none."""
-
-    about: ObjectRef
-    text: bytes
-    wrong: ConfigError | None
 
 
 class PolicyWatch:
@@ -71,7 +58,7 @@ class PolicyWatch:
         self._reflector = Reflector(
             kube,
             CONFIG_MAPS,
-            view=self._seen,
+            view=ref.seen,
             changed=self._changed.set,
             clock=clock,
             rng=rng,
@@ -79,7 +66,7 @@ class PolicyWatch:
             fields=f"metadata.name={ref.name}",
             optional=True,  # without the right to read it there is an adapter all the same
         )
-        self._about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace)
+        self._about = ref.about()
         self.looked = False
         """Whether the ConfigMap was asked for once, and taken or refused."""
         self.problem: ConfigError | None = None
@@ -96,7 +83,7 @@ class PolicyWatch:
                 await self._take(self._reflector.objects.get((self._ref.namespace, self._ref.name)))
                 self.looked = True
 
-    async def _take(self, seen: _Seen | None) -> None:
+    async def _take(self, seen: Seen | None) -> None:
         try:
             if seen is None:
                 raise ConfigError.of("", MISSING)
@@ -123,24 +110,8 @@ class PolicyWatch:
         self._metrics.reloaded("config", ok=False)
         for problem in error.problems:
             log.error("ConfigMap %s not taken, what is in force stays: %s", self._ref, problem)
-        message = f"not taken, what is in force stays: {_told(error)}"
+        message = f"not taken, what is in force stays: {in_brief(error.problems)}"
         self._say("Warning", "ConfigurationRefused", message)
 
     def _say(self, kind: Kind, reason: str, message: str) -> None:
         self._events.record(self._about, kind, reason, message)
-
-    def _seen(self, document: Mapping[str, Any]) -> _Seen:
-        uid = str(document["metadata"].get("uid", ""))
-        about = ObjectRef("v1", "ConfigMap", self._ref.name, self._ref.namespace, uid)
-        try:
-            return _Seen(about, self._ref.of(document), None)
-        except ConfigError as error:
-            return _Seen(about, b"", error)
-
-
-def _told(error: ConfigError) -> str:
-    lines = [str(problem) for problem in error.problems[:SHOWN_PROBLEMS]]
-    more = len(error.problems) - SHOWN_PROBLEMS
-    if more > 0:
-        lines.append(f"and {more} more, see the log")
-    return "; ".join(lines)

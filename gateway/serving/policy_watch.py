@@ -16,16 +16,15 @@ import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.config.flags import Flags
 from gateway.serving.policy_given import Given, Origin, Refusal, fallback_of
 from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from loadstar.clock import Clock
-from loadstar.config.errors import ConfigError
+from loadstar.config.errors import ConfigError, in_brief
 from loadstar.kube.client import Follows, KubeClient
-from loadstar.kube.config_map import ConfigMapRef
+from loadstar.kube.config_map import ConfigMapRef, Seen
 from loadstar.kube.credentials import Credentials
 from loadstar.kube.errors import ApiError, NotFound
 from loadstar.kube.events import EventRecorder, Kind, Writes
@@ -40,8 +39,6 @@ and kubelet tries again."""
 RETRY_SECONDS = 0.5
 TOLD_SECONDS = 1.0
 """For the last word of a process that ends."""
-SHOWN_PROBLEMS = 5
-"""In an Event; the log and /configz have them all."""
 COMPONENT = "loadstar-gateway"
 
 log = logging.getLogger(__name__)
@@ -59,23 +56,6 @@ class Connects(Protocol):
     """Opens a client."""
 
     def __call__(self) -> AbstractAsyncContextManager[Kube]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is kept of the ConfigMap: enough to take it, and to speak about it."""
-
-    about: ObjectRef
-    origin: Origin
-    text: bytes
-    wrong: ConfigError | None
-
-    @property
-    def given(self) -> Given:
-        """Its text. Raises ConfigError if it has none."""
-        if self.wrong is not None:
-            raise self.wrong
-        return Given(self.text, self.origin)
 
 
 def connecting(flags: Flags, environment: Mapping[str, str], clock: Clock) -> Connects:
@@ -136,10 +116,10 @@ class PolicyWatch:
             while True:
                 try:
                     document = await kube.get(CONFIG_MAPS, ref.name, ref.namespace)
-                    seen = _seen(ref, document)
+                    seen = ref.seen(document)
                     if seen.wrong is not None and self.fallback is not None:
                         return self.fallback  # ``run`` refuses it, and says why
-                    return seen.given
+                    return _given(ref, seen)
                 except ApiError as error:
                     if self._clock.now() >= until:
                         if isinstance(error, NotFound) and self.fallback is not None:
@@ -152,7 +132,7 @@ class PolicyWatch:
 
     async def tell(self, error: Unusable) -> None:
         """Say on the ConfigMap why this process ends before it has served. Raises nothing."""
-        about = ObjectRef("v1", "ConfigMap", self._ref.name, self._ref.namespace)
+        about = self._ref.about()
         refusal = Refusal(self._clock.wall(), origin(self._ref), error.problems)
         async with self._connect() as kube, asyncio.TaskGroup() as tasks:
             events = EventRecorder(kube, self._clock, component=COMPONENT)
@@ -169,7 +149,7 @@ class PolicyWatch:
             reflector = Reflector(
                 kube,
                 CONFIG_MAPS,
-                view=lambda document: _seen(ref, document),
+                view=ref.seen,
                 changed=changed.set,
                 clock=self._clock,
                 rng=self._rng,
@@ -178,7 +158,7 @@ class PolicyWatch:
             )
             tasks.create_task(reflector.run(), name="ConfigMap")
             tasks.create_task(events.run(), name="Events")
-            about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace)
+            about = ref.about()
             said: Refusal | None = None
             while True:
                 await changed.wait()
@@ -190,13 +170,13 @@ class PolicyWatch:
                 self._say(events, about, policy, said, stood)
                 said = policy.refusal
 
-    async def _take(self, policy: PolicyInForce, seen: _Seen | None) -> None:
+    async def _take(self, policy: PolicyInForce, seen: Seen | None) -> None:
         if seen is None:
             policy.refuse(origin(self._ref), ConfigError.of("", "there is no such ConfigMap"))
         elif seen.wrong is not None:
-            policy.refuse(seen.origin, seen.wrong)
+            policy.refuse(origin(self._ref, seen.resource_version), seen.wrong)
         else:
-            await policy.take(seen.given)
+            await policy.take(_given(self._ref, seen))
 
     def _say(
         self,
@@ -222,24 +202,17 @@ class PolicyWatch:
 
 def told(refusal: Refusal, in_force: Given | None) -> str:
     """A refusal in the words of an Event. The same for the same mistake, so that it is counted."""
-    lines = [str(problem) for problem in refusal.problems[:SHOWN_PROBLEMS]]
-    more = len(refusal.problems) - SHOWN_PROBLEMS
-    if more > 0:
-        lines.append(f"and {more} more, see the log")
     if in_force is None:
         instead = "a start is given up"
     elif in_force.text:
         instead = f"{in_force.sha256} stays in force"
     else:
         instead = f"the {in_force.origin} is in force"
-    return f"not taken, {instead}: " + "; ".join(lines)
+    return f"not taken, {instead}: {in_brief(refusal.problems)}"
 
 
-def _seen(ref: ConfigMapRef, document: Mapping[str, Any]) -> _Seen:
-    metadata = document["metadata"]
-    about = ObjectRef("v1", "ConfigMap", ref.name, ref.namespace, str(metadata.get("uid", "")))
-    where = origin(ref, str(metadata.get("resourceVersion", "")))
-    try:
-        return _Seen(about, where, ref.of(document), None)
-    except ConfigError as error:
-        return _Seen(about, where, b"", error)
+def _given(ref: ConfigMapRef, seen: Seen) -> Given:
+    """Its text. Raises ConfigError if it has none."""
+    if seen.wrong is not None:
+        raise seen.wrong
+    return Given(seen.text, origin(ref, seen.resource_version))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -39,6 +39,18 @@ class ConfigError(Exception):
     @classmethod
     def of(cls, path: str, message: str) -> ConfigError:
         return cls([Problem(path, message)])
+
+
+MOST_IN_BRIEF = 5
+
+
+def in_brief(problems: Sequence[Problem]) -> str:
+    """The first of ``problems`` on one line, for an Event; whoever says so has logged them all."""
+    lines = [str(problem) for problem in problems[:MOST_IN_BRIEF]]
+    more = len(problems) - MOST_IN_BRIEF
+    if more > 0:
+        lines.append(f"and {more} more, see the log")
+    return "; ".join(lines)
 
 
 class Problems:

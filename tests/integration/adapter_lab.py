@@ -252,6 +252,17 @@ def unregister(plane: ControlPlane) -> None:
         )
 
 
+@contextmanager
+def installed(plane: ControlPlane, workdir: Path) -> Iterator[Adapter]:
+    """An adapter as the manifests install it, and its APIs available through the aggregator."""
+    install(plane)
+    with adapter(plane, workdir) as made:
+        register(plane, made.port)
+        made.available_after = wait_available(plane, within_s=10)
+        yield made
+    unregister(plane)
+
+
 def available(plane: ControlPlane, apis: Sequence[str] = API_SERVICES) -> dict[str, str]:
     """What the API server says of each APIService: True, False, or why."""
     said = {}

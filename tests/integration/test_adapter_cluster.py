@@ -19,17 +19,13 @@ from tests.integration.adapter_lab import (
     CUSTOM,
     EXTERNAL,
     Adapter,
-    adapter,
     as_accepted,
     custom,
     external,
-    install,
+    installed,
     raw,
-    register,
     sample,
     serves,
-    unregister,
-    wait_available,
 )
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(120)]
@@ -49,10 +45,7 @@ AS_ROOT = (("X-Remote-User", "root"), ("X-Remote-Group", "system:masters"))
 def behind(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Adapter]:
-    install(control_plane)
-    with adapter(control_plane, tmp_path_factory.mktemp("adapter")) as made:
-        register(control_plane, made.port)
-        made.available_after = wait_available(control_plane, within_s=10)
+    with installed(control_plane, tmp_path_factory.mktemp("adapter")) as made:
         made.tell(
             [
                 sample("Pod", "lab", "vllm-0", "test_load", 0.873, age=0),
@@ -66,7 +59,6 @@ def behind(
             what="the samples are there",
         )
         yield made
-    unregister(control_plane)
 
 
 # -- registered and asked ---------------------------------------------------------------------

@@ -17,14 +17,10 @@ from tests.integration.adapter_lab import (
     EXTERNAL,
     MANIFESTS,
     Adapter,
-    adapter,
     external,
-    install,
-    register,
+    installed,
     sample,
     serves,
-    unregister,
-    wait_available,
 )
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(180)]
@@ -41,12 +37,8 @@ POOL = "inference.networking.k8s.io/v1"
 def behind(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Adapter]:
-    install(control_plane)
-    with adapter(control_plane, tmp_path_factory.mktemp("adapter")) as made:
-        register(control_plane, made.port)
-        wait_available(control_plane, within_s=10)
+    with installed(control_plane, tmp_path_factory.mktemp("adapter")) as made:
         yield made
-    unregister(control_plane)
 
 
 # -- metrics as an HPA writes them ------------------------------------------------------------

@@ -21,15 +21,12 @@ from tests.integration.adapter_lab import (
     adapter,
     custom,
     external,
-    install,
+    installed,
     master,
     raw,
-    register,
     sample,
     serves,
     tls_context,
-    unregister,
-    wait_available,
 )
 from tests.integration.test_adapter_hpa import Vector, deployed, deployment
 
@@ -43,12 +40,8 @@ LONG = 1500
 def behind(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Adapter]:
-    install(control_plane)
-    with adapter(control_plane, tmp_path_factory.mktemp("adapter")) as made:
-        register(control_plane, made.port)
-        wait_available(control_plane, within_s=10)
+    with installed(control_plane, tmp_path_factory.mktemp("adapter")) as made:
         yield made
-    unregister(control_plane)
 
 
 def until_served(plane: ControlPlane, path: str) -> None:

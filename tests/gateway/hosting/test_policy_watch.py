@@ -12,8 +12,8 @@ import pytest
 from gateway.config.command_line import parse
 from gateway.serving.policy_given import BUILT_IN, Given, Origin, Refusal, fallback_of
 from gateway.serving.policy_in_force import PolicyInForce, Unusable
-from gateway.serving.policy_watch import SHOWN_PROBLEMS, START_SECONDS, Kube, PolicyWatch, told
-from loadstar.config.errors import ConfigError, Problem
+from gateway.serving.policy_watch import START_SECONDS, Kube, PolicyWatch, told
+from loadstar.config.errors import MOST_IN_BRIEF, ConfigError, Problem
 from loadstar.kube.config_map import ConfigMapRef
 from loadstar.kube.errors import Forbidden
 from tests.fakes.config_maps import FakeConfigMaps
@@ -254,8 +254,8 @@ async def test_a_start_that_is_given_up_is_said_on_the_object() -> None:
 
 
 def test_an_event_names_the_first_problems_and_counts_the_others() -> None:
-    problems = tuple(Problem(f"plugins[{n}]", "is wrong") for n in range(SHOWN_PROBLEMS + 2))
+    problems = tuple(Problem(f"plugins[{n}]", "is wrong") for n in range(MOST_IN_BRIEF + 2))
     refusal = Refusal(0, Origin("x"), problems)
     message = told(refusal, Given(b"", Origin("y")))
-    assert message.count("is wrong") == SHOWN_PROBLEMS
+    assert message.count("is wrong") == MOST_IN_BRIEF
     assert message.endswith("; and 2 more, see the log")
