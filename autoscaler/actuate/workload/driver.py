@@ -19,9 +19,12 @@ from autoscaler.observe.replica_loads import Replica
 from autoscaler.policy.model import TargetPolicy
 from loadstar.config.errors import did_you_mean
 from loadstar.kube.calls import Applies, Gets, Patches
+from loadstar.kube.errors import Conflict
 from loadstar.kube.resources import HPAS, Resource
 
 FIELD_MANAGER = "loadstar-autoscaler"
+LOOKS = 4
+"""In one tick, where the count changes each time before it is written."""
 MARKED = ("Deployment", "ReplicaSet")
 """Others let pods go by their number, whatever they cost."""
 
@@ -86,17 +89,30 @@ class WorkloadDriver:
             )
 
     async def tick(self, wanted: int, now_s: float) -> Sized:
-        """Write what is missing towards ``wanted``. Raises ApiError or NotWritten."""
-        found = await self._read()
-        self._written, override = seen(self._written, found.workload, now_s, self._override_s)
-        if self._marking is not None and now_s >= self._written.held_until_s:
-            await self._marking.tick(found.workload.replicas - wanted, now_s)
+        """Write what is missing towards ``wanted``. Raises ApiError or NotWritten.
+
+        A count that changed between look and write is looked at again: a Deployment's version moves
+        with each pod that turns ready, and while many do, every period would lose that race.
+        """
         done: list[Change] = []
-        for change in changes(self._written, found.workload, wanted, now_s):
-            await self._write(change, found)
-            self._written = self._written.of(change)
-            done.append(change)
-        return Sized(workload=found.workload, written=tuple(done), override=override)
+        override, looks = "", 0
+        while True:
+            looks += 1
+            found = await self._read()
+            self._written, other = seen(self._written, found.workload, now_s, self._override_s)
+            override = override or other
+            if self._marking is not None and now_s >= self._written.held_until_s:
+                await self._marking.tick(found.workload.replicas - wanted, now_s)
+            try:
+                for change in changes(self._written, found.workload, wanted, now_s):
+                    await self._write(change, found)
+                    self._written = self._written.of(change)
+                    done.append(change)
+            except Conflict:
+                if looks == LOOKS:
+                    raise
+                continue
+            return Sized(workload=found.workload, written=tuple(done), override=override)
 
     async def _read(self) -> _Found:
         target, namespace = self._target, self._namespace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.actuate.gate import Gate
 from autoscaler.actuate.workload.documents import LEADER_WORKER_SETS, SCALED_OBJECTS
-from autoscaler.actuate.workload.driver import FIELD_MANAGER, WorkloadDriver
+from autoscaler.actuate.workload.driver import FIELD_MANAGER, LOOKS, WorkloadDriver
 from autoscaler.actuate.workload.plan import Count, Floor, Workload, Written, changes
 from autoscaler.errors import Advisory, Invalid, NotLeader
 from autoscaler.policy.model import Mode, TargetPolicy
@@ -121,10 +122,45 @@ async def test_a_leader_worker_set_counts_groups() -> None:
     assert kube.at(LEADER_WORKER_SETS, "vllm", "prod")["spec"]["replicas"] == 5
 
 
-async def test_a_count_that_changed_since_it_was_read_is_not_overwritten() -> None:
-    kube = cluster()
+@dataclass
+class Racing(KubeDocuments):
+    """Each of ``between`` happens to the Deployment after it was read and before it is written."""
+
+    between: list[dict[str, Any]] = field(default_factory=list)
+
+    async def patch(self, resource: Resource, *args: Any, **named: Any) -> dict[str, Any]:
+        if self.between:
+            document = self.at(resource, "vllm", "prod")
+            self.put(resource, document | self.between.pop(0))
+        return await super().patch(resource, *args, **named)
+
+
+def racing(*between: dict[str, Any]) -> Racing:
+    kube = Racing(between=list(between))
+    document = {"metadata": {"name": "vllm", "namespace": "prod"}, "spec": {"replicas": 2}}
+    kube.put(DEPLOYMENTS, document)
+    return kube
+
+
+async def test_a_count_is_written_though_a_pod_turned_ready_in_between() -> None:
+    kube = racing({"status": {"readyReplicas": 1}}, {"status": {"readyReplicas": 2}})
+    sized = await driver(kube, hpa="").tick(5, 0.0)
+    assert sized.written == (Count(5),)
+    assert kube.at(DEPLOYMENTS, "vllm", "prod")["spec"]["replicas"] == 5
+
+
+async def test_a_count_that_somebody_sets_in_between_is_left_alone() -> None:
+    kube = racing({"spec": {"replicas": 7}})
     one = driver(kube, hpa="")
-    kube.refuse.append(Conflict("the object has been modified", status=409))
+    sized = await one.tick(5, 0.0)
+    assert (sized.written, sized.override) == ((), "7 replicas, not the 2 set here")
+    assert kube.at(DEPLOYMENTS, "vllm", "prod")["spec"]["replicas"] == 7
+    assert (await one.tick(5, OVERRIDE_S)).written == (Count(5),)
+
+
+async def test_a_count_that_changes_at_every_look_waits_for_the_next_tick() -> None:
+    kube = racing(*({"status": {"readyReplicas": n}} for n in range(LOOKS)))
+    one = driver(kube, hpa="")
     with pytest.raises(Conflict):
         await one.tick(5, 0.0)
     await one.tick(5, 15.0)
