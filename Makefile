@@ -6,6 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
+# Tests of real processes: those that failed run once more, alone and in the open, which tells a
+# fault from a busy machine. What fails twice fails; `make` says each time that something did once.
+define real
+$(BIN)/python -m pytest -q -m "$(1)" || { \
+  echo "FAILED ONCE, see above: those again, to tell a fault from a busy machine" >&2; \
+  $(BIN)/python -m pytest -q -m "$(1)" --last-failed --last-failed-no-failures=none; }
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-envoy controlplane test-controlplane e2e-gateway test-e2e lint fmt type imports bench bench-adapter presubmit lock clean
 
@@ -30,13 +38,13 @@ test-fast: $(STAMP) ## tests that need no other process, under two minutes
 	$(BIN)/python -m pytest -q -n 2 -m "not envoy and not slow and not controlplane and not e2e"
 
 test-envoy: $(STAMP) ## tests against a real Envoy, and the slow ones
-	$(BIN)/python -m pytest -q -m "(envoy or slow) and not controlplane and not e2e"
+	$(call real,(envoy or slow) and not controlplane and not e2e)
 
 controlplane: $(STAMP) ## build etcd, kube-apiserver and controllers into the cache, once, 5 minutes
 	$(BIN)/python -m tests.controlplane.build
 
 test-controlplane: $(STAMP) ## tests against a real Kubernetes control plane; builds it if need be
-	$(BIN)/python -m pytest -q -m "controlplane and not e2e"
+	$(call real,controlplane and not e2e)
 
 e2e-gateway: $(STAMP) ## Istio drives a real Envoy that asks our picker; builds Istio once, 10 minutes
 	$(BIN)/python -m tests.controlplane.build kubernetes istio
