@@ -155,13 +155,16 @@ def _profiles(
         path = f"schedulingProfiles[{index}]"
         if any(spec.name == earlier.name for earlier in specs[:index]):
             problems.add(f"{path}.name", f'two profiles are called "{spec.name}"')
-        profiles.append(_profile(spec, path, instances, problems))
+        profile = _profile(spec, path, instances, problems)
+        if profile is not None:
+            profiles.append(profile)
     return profiles
 
 
 def _profile(
     spec: SchedulingProfile, path: str, instances: Instances, problems: Problems
-) -> Profile:
+) -> Profile | None:
+    """The profile as far as it can be bound; None where its picker could not be made."""
     filters: list[NamedFilter] = []
     scorers: list[WeightedScorer] = []
     pickers: list[tuple[str, Picker]] = []
@@ -190,14 +193,21 @@ def _profile(
                 )
             pickers.append((name, plugin))
     picker = pickers[0][1] if pickers else _any_picker(instances)
+    if picker is None:
+        return None
     return Profile(spec.name, tuple(filters), tuple(scorers), picker)
 
 
-def _any_picker(instances: Instances) -> Picker:
-    """For a profile without one: the first that is configured, else the default."""
+def _any_picker(instances: Instances) -> Picker | None:
+    """For a profile without one: the first that is configured, else the default.
+
+    None where something is broken already, which may be the picker.
+    """
     for _, picker in instances.of_kind(Picker):
         if isinstance(picker, Picker):
             return picker
+    if instances.broken:
+        return None
     picker = instances.default(DEFAULT_PICKER)
     if not isinstance(picker, Picker):
         raise TypeError(f"the catalog's {DEFAULT_PICKER} is not a picker")

@@ -82,9 +82,20 @@ def given_by(flags: Flags) -> Given:
 def read_file(path: Path) -> Given:
     """What a file says now. Raises ConfigError."""
     try:
-        return Given(path.read_bytes(), Origin(str(path)))
+        return given_at(Origin(str(path)), path.read_bytes())
     except OSError as error:
         raise ConfigError.of("", f"{path}: {error.strerror or error}") from error
+
+
+def given_at(origin: Origin, text: bytes) -> Given:
+    """``text`` as it stood at ``origin``.
+
+    Empty is what a file is while it is being written; taken for the built-in default, it would
+    undo for a moment whatever an operator has set. Raises ConfigError.
+    """
+    if not text:
+        raise ConfigError.of("", f"{origin.source} is empty")
+    return Given(text, origin)
 
 
 def encode(given: Given) -> bytes:

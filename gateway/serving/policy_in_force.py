@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from gateway.datalayer.store import Datastore
@@ -70,7 +71,7 @@ class PolicyInForce:
         what comes after ``given``. If that is bad, ``fallback`` is in force and ``given`` refused;
         without one it raises Unusable.
         """
-        self._load = load
+        self._load = partial(_loaded, load)
         self._measured = measured
         self._store = store
         self._taken = taken
@@ -80,11 +81,11 @@ class PolicyInForce:
         """What is in force."""
         wrong: ConfigError | None = None
         try:
-            self.loaded = load(given.text)
+            self.loaded = self._load(given.text)
         except ConfigError as error:
             if fallback is None:
                 raise Unusable(error.problems) from error
-            self.given, self.loaded, wrong = fallback, load(fallback.text), error
+            self.given, self.loaded, wrong = fallback, self._load(fallback.text), error
         self._policy = measured(self.loaded.built)
         self._stop_forgetting = store.on_left(self.loaded.built.scheduler.left)
         self._newest = given.text
@@ -161,3 +162,19 @@ class PolicyInForce:
             log.warning("%s: reporting who served takes effect at the next start", origin)
         for notice in new.notices:
             log.warning("%s: %s", origin, notice)
+
+
+def _loaded(load: Callable[[bytes], Loaded], text: bytes) -> Loaded:
+    """What ``load`` makes of ``text``. Raises ConfigError, whatever it stumbles over.
+
+    A fault of ours in reading a text must not end a process that serves: every gateway of a fleet
+    is given the same text at the same moment.
+    """
+    try:
+        return load(text)
+    except ConfigError:
+        raise
+    except Exception as broken:  # The rim: the one place where texts from outside are tried.
+        log.exception("a configuration could not be read")
+        what = f"the gateway failed to read it ({type(broken).__name__}), which is a fault of ours"
+        raise ConfigError.of("", what) from broken

@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from gateway.config.flags import Flags
-from gateway.serving.policy_given import Given, Origin, Refusal, fallback_of
+from gateway.serving.policy_given import Given, Origin, Refusal, fallback_of, given_at
 from gateway.serving.policy_in_force import PolicyInForce, Unusable
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError, in_brief
@@ -115,11 +115,12 @@ class PolicyWatch:
         async with self._connect() as kube:
             while True:
                 try:
-                    document = await kube.get(CONFIG_MAPS, ref.name, ref.namespace)
-                    seen = ref.seen(document)
-                    if seen.wrong is not None and self.fallback is not None:
-                        return self.fallback  # ``run`` refuses it, and says why
+                    seen = ref.seen(await kube.get(CONFIG_MAPS, ref.name, ref.namespace))
                     return _given(ref, seen)
+                except ConfigError:
+                    if self.fallback is None:
+                        raise
+                    return self.fallback  # ``run`` refuses it, and says why
                 except ApiError as error:
                     if self._clock.now() >= until:
                         if isinstance(error, NotFound) and self.fallback is not None:
@@ -173,10 +174,13 @@ class PolicyWatch:
     async def _take(self, policy: PolicyInForce, seen: Seen | None) -> None:
         if seen is None:
             policy.refuse(origin(self._ref), ConfigError.of("", "there is no such ConfigMap"))
-        elif seen.wrong is not None:
-            policy.refuse(origin(self._ref, seen.resource_version), seen.wrong)
+            return
+        try:
+            given = _given(self._ref, seen)
+        except ConfigError as error:
+            policy.refuse(origin(self._ref, seen.resource_version), error)
         else:
-            await policy.take(_given(self._ref, seen))
+            await policy.take(given)
 
     def _say(
         self,
@@ -215,4 +219,4 @@ def _given(ref: ConfigMapRef, seen: Seen) -> Given:
     """Its text. Raises ConfigError if it has none."""
     if seen.wrong is not None:
         raise seen.wrong
-    return Given(seen.text, origin(ref, seen.resource_version))
+    return given_at(origin(ref, seen.resource_version), seen.text)

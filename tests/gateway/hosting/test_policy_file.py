@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,13 @@ def in_force(
     reloads: list[bool] | None = None,
     clock: ManualClock | None = None,
     fallback: Given | None = None,
+    load: Callable[[bytes], Loaded] = loaded,
 ) -> PolicyInForce:
     """What serves ``given``; ``reloads`` hears whether others were taken."""
     heard = [] if reloads is None else reloads
     return PolicyInForce(
         given,
-        load=loaded,
+        load=load,
         measured=lambda built: built,
         store=Datastore(),
         taken=lambda given, loaded: heard.append(True),
@@ -95,12 +97,44 @@ async def test_a_bad_file_changes_nothing_and_says_where(
     assert "queue-scorer" in caplog.text
 
 
+async def test_a_text_that_the_gateway_stumbles_over_is_refused_like_a_bad_one(
+    tmp_path: Path,
+) -> None:
+    """A fault of ours in reading it must not end the fleet, which is given it all at once."""
+
+    def stumbles(text: bytes) -> Loaded:
+        if text == SECOND.encode():
+            raise TypeError("unexpected")
+        return loaded(text)
+
+    reloads: list[bool] = []
+    policy = in_force(Given(FIRST.encode(), Origin("a file")), reloads, load=stumbles)
+    before = policy.current()
+    assert not await policy.take(Given(SECOND.encode(), Origin("a file")))
+    assert policy.current() is before
+    assert reloads == [False]
+    assert policy.refusal is not None
+    assert [str(problem) for problem in policy.refusal.problems] == [
+        "the gateway failed to read it (TypeError), which is a fault of ours"
+    ]
+
+
 async def test_a_file_that_is_gone_changes_nothing(following: Following) -> None:
     before = following.policy.current()
     await asyncio.to_thread(following.path.unlink)
     await following.source.take(following.policy)
     assert following.policy.current() is before
     assert following.reloads == [False]
+
+
+async def test_a_file_that_is_emptied_changes_nothing(following: Following) -> None:
+    """So it looks to us while somebody writes it."""
+    before = following.policy.current()
+    await following.says("")
+    assert following.policy.current() is before
+    await following.says(FIRST)
+    assert following.policy.current() is before
+    assert following.reloads == [False, True]
 
 
 async def test_the_same_text_is_no_reload(following: Following) -> None:

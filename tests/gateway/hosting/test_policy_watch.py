@@ -22,6 +22,7 @@ from tests.gateway.hosting.test_policy_file import BAD, FIRST, SECOND, in_force
 REF = ConfigMapRef("prod", "gateway", "picker.yaml")
 DEFAULTS = Given(b"", Origin(BUILT_IN))
 WRONG = 'plugins[0].type: unknown plugin type "queue-scorrer", did you mean queue-scorer?'
+EMPTY = "ConfigMap prod/gateway/picker.yaml is empty"
 pytestmark = pytest.mark.looptime
 
 
@@ -134,6 +135,7 @@ async def test_the_same_mistake_is_said_once() -> None:
     [
         pytest.param(None, "there is no such ConfigMap", id="deleted"),
         pytest.param({"other": ""}, "data[picker.yaml]: is missing; there are: other", id="no key"),
+        pytest.param({"picker.yaml": ""}, EMPTY, id="emptied"),
     ],
 )
 async def test_a_map_without_the_text_changes_nothing(
@@ -210,6 +212,7 @@ async def test_a_start_without_the_map_ends_with_the_reason() -> None:
     [
         pytest.param({"picker.yaml": BAD}, WRONG, id="broken"),
         pytest.param({"other": ""}, "data[picker.yaml]: is missing; there are: other", id="no key"),
+        pytest.param({"picker.yaml": ""}, EMPTY, id="emptied"),
         pytest.param(None, "there is no such ConfigMap", id="deleted"),
     ],
 )

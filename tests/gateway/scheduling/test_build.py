@@ -297,6 +297,12 @@ PROFILE = "schedulingProfiles: [{name: a, plugins: [%s]}]"
             id="the wrong kind in the data layer",
         ),
         pytest.param(
+            "plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: 0}}]\n"
+            + PROFILE % "{pluginRef: max-score-picker}",
+            ["plugins[0].parameters.maxNumOfEndpoints: must be at least 1, not 0"],
+            id="a picker that cannot be made, where the default one would have its name",
+        ),
+        pytest.param(
             "plugins: [{type: queue-scorer}]\nsaturationDetector: {pluginRef: queue-scorer}",
             [
                 'saturationDetector.pluginRef: "queue-scorer" (queue-scorer) is not a '
