@@ -174,8 +174,8 @@ class Provider:
         target = -(-at_least // zones) * zones  # nodeCount is per zone
         known = self.pool.quota_units if not self.pool.quota_hidden else self._learned_units
         limit = self.pool.max_units if known is None else min(known, self.pool.max_units)
-        if target > limit:
-            target = limit // zones * zones
+        if target > limit:  # which bounds what is added, and takes back nothing that is there
+            target = min(target, max(have, limit // zones * zones))
         if target == have or have - target > len(going):
             return  # as it should be, or nearer only by taking nodes that serve
         api, method, body = resize_call(self.pool, target // zones)

@@ -13,6 +13,7 @@ from autoscaler.observe.history import History
 from autoscaler.observe.observation import Observation
 from autoscaler.policy.model import Policy, ServiceClass
 from autoscaler.sizing.decision import Decision
+from autoscaler.sizing.nodes import standing_units
 from autoscaler.sizing.planner import Planner, Shares
 
 
@@ -65,11 +66,8 @@ def left_for(
     ``decided`` are those that have had their turn already. Whoever records decisions for replay
     keeps the answer beside the observation.
     """
-    left = {pool.name: pool.limit_units() for pool in policy.pools}
-    for observation in seen.values():  # the provider's word on quota may be lower
-        for pool, supply in observation.supply.items():
-            if pool in left and supply.quota_units is not None:
-                left[pool] = min(left[pool], supply.quota_units)
+    roofs = _roofs(policy, planners, seen)
+    left, kept = dict(roofs), dict(roofs)
     budget = policy.budget_per_hour
     mine = planners[name].model.service_class
     for other, planner in planners.items():
@@ -86,9 +84,36 @@ def left_for(
         for book in planner.books:
             held = book.least_units() if yields else book.units
             left[book.pool.name] -= held
+            # Orders that the roof has fallen below go in their model's turn, before what serves.
+            stands = book.units if other in decided else min(held, standing_units([book]))
+            kept[book.pool.name] -= stands
             if budget is not None:
                 budget -= held * book.pool.price_per_unit_hour
+    for book in planners[name].books:
+        pool = book.pool.name
+        serves = min(book.units, standing_units([book]))
+        left[pool] = max(left[pool], min(serves, kept[pool]))
     return Shares(
         budget_per_hour=None if budget is None else max(0.0, budget),
         units={pool: max(0, units) for pool, units in left.items()},
     )
+
+
+def _roofs(
+    policy: Policy, planners: Mapping[str, Planner], seen: Mapping[str, Observation]
+) -> dict[str, int]:
+    """The most units of each pool that all models may have together.
+
+    The provider's word on quota may be lower than the policy's, and bounds what is added: what
+    stands already may stay, or change hands.
+    """
+    roofs = {pool.name: pool.limit_units() for pool in policy.pools}
+    quotas: dict[str, int] = {}
+    for observation in seen.values():
+        for pool, supply in observation.supply.items():
+            if pool in roofs and supply.quota_units is not None:
+                quotas[pool] = min(quotas.get(pool, supply.quota_units), supply.quota_units)
+    for pool, quota in quotas.items():
+        books = [b for each in planners.values() for b in each.books if b.pool.name == pool]
+        roofs[pool] = min(roofs[pool], max(quota, standing_units(books)))
+    return roofs

@@ -7,6 +7,7 @@ which is how lead times are learned, and how long ago the pool could not deliver
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autoscaler.capacity.lead_time import LeadTimes, Orders
@@ -72,20 +73,39 @@ class PoolBook:
         least = -(-self.variant.min_replicas // self.pool.replicas_per_unit)
         return min(self.units, max(self.pool.min_units, least))
 
-    def limit_units(self) -> int:
-        """The most that policy, quota and the variant's own bound allow."""
-        limit = self.pool.limit_units(self.supply.quota_units)
-        if self.variant.max_replicas is not None:
-            limit = min(limit, self.variant.max_replicas // self.pool.replicas_per_unit)
-        return limit
+    def asked_units(self) -> int:
+        """Units for the pods there are, whether these stand anywhere or not."""
+        pods = self.supply.replicas_ready + self.supply.replicas_starting
+        return -(-pods // self.pool.replicas_per_unit)
 
-    def offer(self, now_s: float, keep_after_stockout_s: float, *, alone: bool) -> Offer:
-        """What the pool sells now.
+    def limit_units(self) -> int:
+        """The most that policy, quota and the variant's own bound let us add up to."""
+        return self._bounded(self.pool.limit_units(self.supply.quota_units))
+
+    def most_units(self, left: int | None = None) -> int:
+        """The same, or what stands and is wanted where a quota has fallen below it.
+
+        ``left`` is what other models leave of both, where there are others.
+        """
+        allowed = self._bounded(self.pool.limit_units())
+        if left is not None:
+            return min(left, allowed)
+        return max(self.limit_units(), min(self.units, standing_units([self]), allowed))
+
+    def _bounded(self, limit: int) -> int:
+        if self.variant.max_replicas is None:
+            return limit
+        return min(limit, self.variant.max_replicas // self.pool.replicas_per_unit)
+
+    def offer(
+        self, now_s: float, keep_after_stockout_s: float, *, alone: bool, left: int | None = None
+    ) -> Offer:
+        """What the pool sells now, no more than ``left``.
 
         A pool that does not deliver sells what is Ready: its orders move elsewhere, unless it is
         ``alone``, when they stand. What was scarce a while ago is not given back.
         """
-        pool, limit = self.pool, self.limit_units()
+        pool, limit = self.pool, self.most_units(left)
         high = limit
         if self.supply.stockout:
             high = min(limit, self.units if alone else self.ready_units())
@@ -105,3 +125,13 @@ class PoolBook:
             spot=pool.spot,
             zones=pool.zones,
         )
+
+
+def standing_units(books: Sequence[PoolBook]) -> int:
+    """Units of one pool that pods serve on or start on, of all ``books`` (one a model) together.
+
+    A quota that falls below them is no reason to give them back.
+    """
+    there = max((book.supply.units_ready for book in books), default=0)
+    asked = sum(book.asked_units() for book in books)
+    return max(sum(book.ready_units() for book in books), min(asked, there))

@@ -24,7 +24,7 @@ from autoscaler.sizing.estimate import Estimate, Estimator
 from autoscaler.sizing.guard import EXCESS, DownGuard
 from autoscaler.sizing.idle import EXPECTED_WORK, Idle
 from autoscaler.sizing.nodes import PoolBook
-from autoscaler.sizing.offers import SLACK, Offer, Question, affordable, capacity
+from autoscaler.sizing.offers import SLACK, Question, affordable, capacity
 from autoscaler.sizing.purchase import Purchase
 from autoscaler.sizing.report import figures, sentence
 
@@ -221,14 +221,11 @@ class Planner:
         # Orders move to who can take them: a pool that has no quota delivers nothing either.
         delivering = [b for b in self._known if not b.supply.stockout and b.limit_units() > 0]
         keep_s = self.model.scale_down.after_stockout_s
-        offers: list[Offer] = []
-        for book in self._known:
-            offer = book.offer(now, keep_s, alone=not delivering)
-            most = offer.high if shares.units is None else shares.units.get(offer.pool, offer.high)
-            if most < offer.high:
-                low = min(offer.low, most)
-                offer = replace(offer, low=low, high=most, current=min(offer.current, most))
-            offers.append(offer)
+        left = shares.units or {}
+        offers = [
+            book.offer(now, keep_s, alone=not delivering, left=left.get(book.pool.name))
+            for book in self._known
+        ]
         budgets = [
             b for b in (self.policy.budget_per_hour, shares.budget_per_hour) if b is not None
         ]

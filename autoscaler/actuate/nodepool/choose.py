@@ -62,6 +62,8 @@ def _size(state: PoolState, reading: Reading, units: int, shape: Shape, now_s: f
     if reading.status not in SETTLED:
         return Stay(Why.OPERATION)
     quota = state.quota(now_s)
+    if quota is not None:  # it bounds what is added: what is there or coming may stay
+        quota = max(quota, state.expected(reading))
     asked = shape.bounded(shape.nodes(units))
     within = shape.bounded(shape.nodes(units), quota)
     wanted = shape.per_zone(within, quota_nodes=quota) * shape.zones

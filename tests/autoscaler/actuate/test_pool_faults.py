@@ -301,6 +301,19 @@ async def test_quota_is_a_bound_that_is_learned_and_tried_again_in_half_an_hour(
     assert bench.sizes() == {"us-central1-a": (5, 5)}
 
 
+async def test_a_quota_that_was_learned_gives_back_nothing_that_came_all_the_same() -> None:
+    """It bounds what is asked for: a node beyond it is wanted, empty for now, and stays."""
+    bench = Bench(gpu(quota=3), size=2)
+    await bench.run(5, 5 * MINUTE_S)
+    bench.pool.quota = 10
+    bench.cloud.resize_by_hand("gpu", 4)
+    last = await bench.run(5, 20 * MINUTE_S)  # past the hold that an override brings
+    assert bench.driver.quota_units(bench.clock.now()) == 3
+    assert bench.writes()[2:] == []
+    assert last.step == Stay(Why.QUOTA)
+    assert bench.sizes() == {"us-central1-a": (4, 4)}
+
+
 async def test_a_quota_said_with_403_is_not_a_missing_permission() -> None:
     bench = Bench(gpu(), size=2)
     bench.cloud.fail_next(Fault("setSize", 403, "QUOTA_EXCEEDED: NVIDIA_H100_GPUS"))

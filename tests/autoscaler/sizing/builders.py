@@ -68,10 +68,7 @@ class Fleet:
     def tick(self, seen: Demand, supply: Mapping[str, PoolSupply] | None = None) -> Decision:
         """15 s pass with ``seen``; what is decided is done."""
         self.now_s += 15.0
-        for pool, coming in self._coming.items():
-            while coming and coming[0] <= self.now_s and pool not in self.stockout:
-                coming.popleft()
-                self.ready[pool] = self.ready.get(pool, 0) + 1
+        self.arrive()
         decision = self.planner.decide(
             Observation(
                 now_s=self.now_s,
@@ -80,6 +77,18 @@ class Fleet:
                 supply=self.supply() if supply is None else supply,
             )
         )
+        self.obey(decision)
+        return decision
+
+    def arrive(self) -> None:
+        """What is due by now is ready."""
+        for pool, coming in self._coming.items():
+            while coming and coming[0] <= self.now_s and pool not in self.stockout:
+                coming.popleft()
+                self.ready[pool] = self.ready.get(pool, 0) + 1
+
+    def obey(self, decision: Decision) -> None:
+        """Order what is missing; what is too much goes at once."""
         self.decisions.append(decision)
         for pool, replicas in decision.replicas.items():
             coming = self._coming.setdefault(pool, deque())
@@ -89,7 +98,6 @@ class Fleet:
             while coming and ready + len(coming) > replicas:
                 coming.pop()
             self.ready[pool] = min(ready, replicas)
-        return decision
 
     def run(self, work: float | None, minutes: float, **rest: Any) -> Decision:
         """``minutes`` of the same demand."""

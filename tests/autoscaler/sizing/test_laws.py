@@ -76,11 +76,14 @@ def live_through(live: Fleet, event: Event) -> None:
             supply.pop(next(iter(supply)))
         seen = demand(event.work, queued=event.queued, violating=event.violating)
         before = dict(live.decisions[-1].replicas) if live.decisions else {}
+        served = dict(live.ready)
         decision = live.tick(seen, supply)
-        check(live, event, decision, before)
+        check(live, event, decision, before, served)
 
 
-def check(live: Fleet, event: Event, decision: Decision, before: dict[str, int]) -> None:
+def check(
+    live: Fleet, event: Event, decision: Decision, before: dict[str, int], served: dict[str, int]
+) -> None:
     policy = live.planner.policy
     model = live.planner.model
     cost = 0.0
@@ -93,8 +96,10 @@ def check(live: Fleet, event: Event, decision: Decision, before: dict[str, int])
         units = replicas // pool.replicas_per_unit
         # A pool that is missing from the observation keeps the quota it was last seen with.
         limit = min(pool.max_units, event.quota.get(pool.name, pool.max_units))
+        assert units <= pool.max_units
         if not event.blind:
-            assert units <= limit, "quota"
+            stands = min(served.get(pool.name, 0), before.get(pool.name, 0))
+            assert units <= max(limit, stands // pool.replicas_per_unit), "added beyond the quota"
         cost += units * pool.price_per_unit_hour
         room += limit * pool.replicas_per_unit
     assert decision.total() <= model.max_replicas

@@ -100,12 +100,33 @@ def test_the_budget_is_never_overspent() -> None:
     assert decision.inputs["cost_per_hour"] == 28.0
 
 
-def test_a_quota_that_shrinks_is_kept() -> None:
+def test_a_quota_bounds_what_is_added() -> None:
+    live = fleet(policy_of())
+    live.quota["a"] = 6
+    decision = live.run(20.0, 30)
+    assert (decision.total(), decision.reason) == (6, Reason.QUOTA)
+
+
+def test_a_quota_that_falls_below_what_serves_takes_nothing_back() -> None:
+    """What the provider would not give again is the last thing to give up; demand may, later."""
     live = fleet(policy_of())
     live.run(20.0, 30)
+    before = live.ready["a"]
     live.quota["a"] = 6
     decision = live.run(20.0, 1)
-    assert (decision.total(), decision.reason) == (6, Reason.QUOTA)
+    assert decision.total() == before
+    between = live.run(10.0, 40).total()
+    assert 6 < between < before
+    decision = live.run(20.0, 5)  # what demand let go does not come back
+    assert (decision.total(), decision.reason) == (between, Reason.QUOTA)
+
+
+def test_orders_that_a_fallen_quota_cannot_fill_are_withdrawn() -> None:
+    live = fleet(policy_of())
+    live.run(8.0, 30)
+    live.run(20.0, 1)
+    live.quota["a"] = 6
+    assert live.run(20.0, 1).total() == live.ready["a"]
 
 
 def test_slices_are_bought_and_returned_whole() -> None:

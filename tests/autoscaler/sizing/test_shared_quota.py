@@ -1,0 +1,106 @@
+"""A quota that models share and that falls: nobody adds to it, nobody gives up what serves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autoscaler.observe.observation import Observation
+from autoscaler.policy.model import Policy, load_policy
+from autoscaler.sizing.fleet import PlannerFleet
+from tests.autoscaler.sizing.builders import Fleet, demand
+
+
+def policy_of(*models: str) -> Policy:
+    listed = [{"name": name, "class": name.split("-")[0]} for name in models]
+    pools = [{"name": "a", "maxUnits": 30}]
+    return load_policy({"mode": "active", "models": listed, "pools": pools})
+
+
+class Shared:
+    """Fleets of several models on one pool, each seeing the nodes of all."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.planners = PlannerFleet.of(policy)
+        self.fleets = {n: Fleet(p, lead_s=120.0) for n, p in self.planners.planners.items()}
+        self.nodes = 0
+        """Nodes that are there whatever stands on them."""
+
+    def standing(self) -> int:
+        return sum(fleet.ready.get("a", 0) for fleet in self.fleets.values())
+
+    def pass_time(self) -> None:
+        for fleet in self.fleets.values():
+            fleet.now_s += 15.0
+            fleet.arrive()
+
+    def tick(self, works: dict[str, float], quota: int | None) -> dict[str, int]:
+        self.pass_time()
+        return self.decide(works, quota)
+
+    def decide(self, works: dict[str, float], quota: int | None) -> dict[str, int]:
+        seen = {}
+        for name, fleet in self.fleets.items():
+            fleet.quota = {} if quota is None else {"a": quota}
+            has = replace(fleet.supply()["a"], units_ready=self.nodes)
+            seen[name] = Observation(
+                now_s=fleet.now_s, model=name, demand=demand(works[name]), supply={"a": has}
+            )
+        decided = self.planners.decide(seen)
+        for name, fleet in self.fleets.items():
+            fleet.obey(decided[name])
+        return {name: decision.total() for name, decision in decided.items()}
+
+
+def test_a_quota_that_falls_takes_nothing_from_either_model() -> None:
+    shared = Shared(policy_of("interactive-1", "interactive-2"))
+    works = {"interactive-1": 8.0, "interactive-2": 6.0}
+    for _ in range(80):
+        shared.tick(works, None)
+    before = shared.tick(works, None)
+    assert shared.tick(works, 5) == before
+    for name in works:
+        more = shared.tick({**works, name: 25.0}, 5)
+        assert more == before
+
+
+def test_a_batch_model_still_yields_what_an_interactive_one_needs() -> None:
+    """Units may change hands under a quota that is below them all; their number does not grow."""
+    shared = Shared(policy_of("interactive", "batch"))
+    for _ in range(80):
+        shared.tick({"interactive": 4.0, "batch": 12.0}, None)
+    shared.nodes = shared.standing()
+    for _ in range(40):
+        sizes = shared.tick({"interactive": 9.0, "batch": 12.0}, 5)
+        assert sum(sizes.values()) <= shared.nodes
+    sizes = shared.tick({"interactive": 9.0, "batch": 12.0}, 5)
+    assert sizes["interactive"] >= 10
+
+
+EPISODES = st.lists(
+    st.tuples(
+        st.floats(0, 25),
+        st.floats(0, 25),
+        st.none() | st.integers(0, 25),
+        st.sampled_from([1, 10, 40]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.sampled_from(["interactive-2", "batch"]), EPISODES)
+def test_together_they_never_add_beyond_a_quota(
+    other: str, episodes: list[tuple[float, float, int | None, int]]
+) -> None:
+    shared = Shared(policy_of("interactive-1", other))
+    for one, two, quota, ticks in episodes:
+        for _ in range(ticks):
+            shared.pass_time()
+            stood = shared.standing()
+            sizes = shared.decide({"interactive-1": one, other: two}, quota)
+            assert sum(sizes.values()) <= 30
+            assert quota is None or sum(sizes.values()) <= max(quota, stood)
