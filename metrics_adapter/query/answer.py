@@ -14,7 +14,7 @@ from metrics_adapter.catalog import Metric, resource_called
 from metrics_adapter.errors import BadRequest, NotFound
 from metrics_adapter.query import reasons
 from metrics_adapter.query.ask import ALL, CustomQuery, Described, ExternalQuery, Value
-from metrics_adapter.query.compute import PODS, Asking, compute, pod_target
+from metrics_adapter.query.compute import PODS, Asking, compute, leaves, pod_target
 from metrics_adapter.query.external import external
 from metrics_adapter.query.gather import Moment, Seen, Target
 from metrics_adapter.query.view import View
@@ -90,7 +90,7 @@ def _targets(
     names = dict[str, Mapping[str, str] | None]()
     for name in inventory.names(resource, namespace):
         names[name] = inventory.labels(resource, namespace, name)
-    for column in view.columns(resource, *_leaves(view, query.metric, metric)):
+    for column in view.columns(resource, *leaves(view, query.metric, metric)):
         for key, labels in zip(column.objects.keys, column.objects.labels, strict=True):
             if key[0] == namespace and names.get(key[1]) is None:
                 names[key[1]] = labels
@@ -103,14 +103,3 @@ def _selected(selector: Selector, labels: Mapping[str, str] | None) -> bool:
     if not selector.requirements:
         return True
     return labels is not None and selector.matches(labels)
-
-
-def _leaves(view: View, asked: str, metric: Metric | None) -> list[str]:
-    """The names under which rows may be that ``asked`` is told from."""
-    names = [asked]
-    if metric is not None:
-        names.append(metric.entry.name)
-        if metric.expression is not None:
-            for part in metric.expression.names:
-                names += _leaves(view, part, view.catalog.resolve(part))
-    return names

@@ -17,12 +17,12 @@ from metrics_adapter.query.gather import (
     Moment,
     Seen,
     Target,
-    add_up,
     latencies,
     scalars,
     without_quantile,
 )
 from metrics_adapter.query.inventory import Pod
+from metrics_adapter.query.members import OF_ANY_PODS, Silent, add_up, awaited, enough, heard_of
 from metrics_adapter.query.view import View
 
 PODS = "pods"
@@ -132,37 +132,70 @@ def quantile_asked(metric: Metric, selector: Selector) -> tuple[Selector, float 
 def _of_pods(
     asking: Asking, asked: str, metric: Metric, resource: str, targets: Sequence[Target]
 ) -> Aligned:
-    inventory = asking.view.inventory
-    members = [inventory.members(resource, *target.key) for target in targets]
-    if resource in ("namespaces", "nodes"):
-        members = [inventory.members(resource, "", target.key[1]) for target in targets]
-    pods: dict[tuple[str, str], Pod] = {pod.key: pod for group in members for pod in group or ()}
-    entry = metric.entry
-    result = Aligned.nothing(len(targets))
-    if entry.kind is Kind.LATENCY:
-        for position, group in enumerate(members):
-            whole = np.zeros(len(group or ()), np.int32), 1
-            pod_targets = [pod_target(pod) for pod in group or ()]
-            one = _latency(asking, asked, metric, PODS, pod_targets, whole)
-            result.value[position] = one.value[0]
-            result.at[position] = one.at[0]
-            result.window[position] = one.window[0]
-        return result
+    inventory, entry = asking.view.inventory, metric.entry
+    groups = [inventory.members(resource, *target.key) for target in targets]
+    if resource in OF_ANY_PODS:
+        groups = [inventory.members(resource, "", target.key[1]) for target in targets]
+    pods: dict[tuple[str, str], Pod] = {pod.key: pod for group in groups for pod in group or ()}
     if entry.kind is Kind.EXPRESSION and not entry.per_pod:
-        return result
-    how = entry.folded(resource)
+        return Aligned.nothing(len(targets))
+    index = {key: position for position, key in enumerate(pods)}
+    members = [np.array([index[pod.key] for pod in group or ()], np.int32) for group in groups]
+    of = [pod_target(pod) for pod in pods.values()]
+    if entry.kind is Kind.LATENCY:
+        return _latencies_of_pods(asking, asked, metric, of, members)
+    columns = asking.view.columns(PODS, *leaves(asking.view, asked, metric))
+    silent = Silent(heard_of(columns, of), awaited(inventory, resource, pods.values()))
+    how, quorum = entry.folded(resource), asking.view.quorum
+    result = Aligned.nothing(len(targets))
     if pods:
-        index = {key: position for position, key in enumerate(pods)}
-        parts = compute(asking, asked, metric, PODS, [pod_target(pod) for pod in pods.values()])
-        places = [np.array([index[pod.key] for pod in group or ()], np.int32) for group in members]
-        result = add_up(parts, places, how, asking.view.quorum)
+        parts = compute(asking, asked, metric, PODS, of)
+        result = add_up(parts, members, silent, how, quorum, asking.seen)
     if how is Fold.SUM and entry.kind is Kind.GAUGE and entry.series:
         # An object that exists and has no pods has none waiting: a fact, not an absence.
-        for position, group in enumerate(members):
+        for position, group in enumerate(groups):
             if group is not None and not group:
                 result.value[position] = 0.0
                 result.at[position] = asking.moment.now
     return result
+
+
+def _latencies_of_pods(
+    asking: Asking,
+    asked: str,
+    metric: Metric,
+    of: Sequence[Target],
+    members: Sequence[Indices],
+) -> Aligned:
+    """Over all requests of the pods of each object together; ``of`` are the pods.
+
+    A pod that never told of a request has none to be late; one that did and fell silent may have.
+    """
+    result = Aligned.nothing(len(members))
+    columns = asking.view.columns(PODS, asked, metric.entry.name)
+    fresh, ever = heard_of(columns, of, asking.moment), heard_of(columns, of)
+    known = np.array([int(fresh[pods].sum()) for pods in members], np.int64)
+    wanted = np.array([int(ever[pods].sum()) for pods in members], np.int64)
+    met = enough(known, wanted, asking.view.quorum, asking.seen)
+    for position, pods in enumerate(members):
+        whole = np.zeros(len(pods), np.int32), 1
+        one = _latency(asking, asked, metric, PODS, [of[pod] for pod in pods.tolist()], whole)
+        if met[position]:
+            result.value[position] = one.value[0]
+            result.at[position] = one.at[0]
+            result.window[position] = one.window[0]
+    return result
+
+
+def leaves(view: View, asked: str, metric: Metric | None) -> list[str]:
+    """The names under which rows may be that ``asked`` is told from."""
+    names = [asked]
+    if metric is not None:
+        names.append(metric.entry.name)
+        if metric.expression is not None:
+            for part in metric.expression.names:
+                names += leaves(view, part, view.catalog.resolve(part))
+    return names
 
 
 def pod_target(pod: Pod) -> Target:

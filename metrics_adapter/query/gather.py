@@ -67,6 +67,8 @@ class Seen:
     """Unix seconds of the youngest sample that was too old."""
     other_labels: bool = False
     """Series that the metric selector did not match."""
+    pods: tuple[int, int] | None = None
+    """How many pods of an object are known, of how many, where those are too few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def rows_of(
 ) -> Iterable[tuple[Column, Indices, Indices, Floats]]:
     """Of each column: the rows that count, the target of each, and when it was sampled."""
     for column in columns:
-        places = _places(column, targets)
+        places = places_of(column, targets)
         place = places[column.row_object]
         matching = place >= 0
         if selector.requirements:
@@ -178,31 +180,7 @@ def latencies(
     return best
 
 
-def add_up(parts: Aligned, members: Sequence[Indices], how: Fold, quorum: float) -> Aligned:
-    """``parts`` of pods -> one number for each object, whose pods ``members`` says.
-
-    An object of which fewer than ``quorum`` are known has no number: a sum over what is left
-    would look like less load.
-    """
-    count = len(members)
-    sizes = np.array([len(indices) for indices in members], np.int64)
-    if not sizes.sum():
-        return Aligned.nothing(count)
-    flat = np.concatenate([np.asarray(indices, np.int32) for indices in members])
-    whose = np.repeat(np.arange(count, dtype=np.int32), sizes)
-    good = np.isfinite(parts.value[flat])
-    flat, whose = flat[good], whose[good]
-    known = np.bincount(whose, minlength=count)
-    value = fold(parts.value[flat], whose, count, how)
-    value[(known == 0) | (known < quorum * sizes)] = np.nan
-    return Aligned(
-        value,
-        earliest(parts.at[flat], whose, count),
-        widest(parts.window[flat], whose, count),
-    )
-
-
-def _places(column: Column, targets: Sequence[Target]) -> Indices:
+def places_of(column: Column, targets: Sequence[Target]) -> Indices:
     """For each object of ``column``: its target, or -1."""
     places = np.full(len(column.objects.keys), -1, np.int32)
     index: Mapping[Key, int] = column.objects.index
@@ -220,8 +198,8 @@ __all__ = [
     "Moment",
     "Seen",
     "Target",
-    "add_up",
     "latencies",
+    "places_of",
     "scalars",
     "without_quantile",
 ]

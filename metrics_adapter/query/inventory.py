@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from loadstar.kube.resources import INFERENCE_POOLS
 from loadstar.kube.selectors import Operator, Selector
 from metrics_adapter.query.ask import NO_LABELS
 
@@ -40,6 +41,8 @@ class Pod:
     """Empty until it has one."""
     metrics_port: int = 0
     """As it says itself; 0 is nothing said."""
+    been_ready: bool = True
+    """Whether it was ready once, and so may have load."""
 
     @property
     def key(self) -> Key:
@@ -75,6 +78,7 @@ class Inventory:
         "groups",
         "known",
         "pods",
+        "pooled",
     )
 
     def __init__(
@@ -105,6 +109,13 @@ class Inventory:
         self._chosen: dict[tuple[str, Selector], tuple[Pod, ...]] = {}
         self._room = MOST_REMEMBERED
         self._by_label: dict[tuple[str, str], dict[str, list[Pod]]] = {}
+        self.pooled: frozenset[Key] = frozenset(
+            pod.key
+            for group in self.groups.values()
+            if group.resource == str(INFERENCE_POOLS) and group.selector is not None
+            for pod in self.select(group.namespace, group.selector)
+        )
+        """The pods that some InferencePool sends requests to."""
 
     def select(self, namespace: str, selector: Selector) -> tuple[Pod, ...]:
         """The pods of ``namespace`` that ``selector`` matches, by name."""

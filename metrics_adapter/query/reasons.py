@@ -67,10 +67,15 @@ def nothing_fresh(
     """There are objects, and no values."""
     what = not_found(query, resource)
     of = "" if objects == 1 else f" of any of the {objects} objects"
+    if seen.pods is not None:
+        known, wanted = seen.pods
+        what += f": {known} of {wanted} pods are known, and {100 * view.quorum:.0f} % must be"
     if math.isfinite(seen.newest):
         return Stale(f"{what}: no fresh sample{of} {since(seen.newest, now, view.staleness)}")
     if seen.other_labels:
         return NotFound(f"{what}: no series{of} matches the selector")
+    if seen.pods is not None and seen.pods[0]:
+        return NotFound(what)
     return NotFound(f"{what}: no source has told a value{of}")
 
 

@@ -42,6 +42,8 @@ BUSY_SHARE: Final = 0.1
 MOST_OBJECTS: Final = 200_000
 """Of each kind in a cluster. Kubernetes promises to work up to 150,000 pods; those are 210 MB."""
 _FINISHED: Final = frozenset({"Failed", "Succeeded"})
+_STARTING_SECONDS: Final = 30.0
+"""Within these a pod is first told to be not ready: as long as an HPA allows for it."""
 _TEMPLATE_HASH: Final = "pod-template-hash"
 _PORT_ANNOTATION: Final = "prometheus.io/port"
 _SET_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
@@ -107,8 +109,8 @@ class Objects:
 
 def pod(document: Document) -> Pod | None:
     """What matters of a Pod; None for one that is being deleted, or has ended."""
-    metadata = document["metadata"]
-    if metadata.get("deletionTimestamp") or document.get("status", {}).get("phase") in _FINISHED:
+    metadata, status = document["metadata"], document.get("status", {})
+    if metadata.get("deletionTimestamp") or status.get("phase") in _FINISHED:
         return None
     labels = _labels(metadata.get("labels"))
     return Pod(
@@ -119,9 +121,20 @@ def pod(document: Document) -> Pod | None:
         created_at=_time(metadata.get("creationTimestamp")),
         node=sys.intern(str(document.get("spec", {}).get("nodeName") or "")),
         owners=_owners(metadata.get("ownerReferences") or (), labels),
-        address=str(document.get("status", {}).get("podIP") or ""),
+        address=str(status.get("podIP") or ""),
         metrics_port=_port((metadata.get("annotations") or {}).get(_PORT_ANNOTATION)),
+        been_ready=_been_ready(status),
     )
+
+
+def _been_ready(status: Document) -> bool:
+    """Whether it is ready, or was: a condition that never changed is as old as the pod."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "Ready":
+            changed = _time(condition.get("lastTransitionTime"))
+            started = _time(status.get("startTime")) or changed
+            return condition.get("status") == "True" or changed > started + _STARTING_SECONDS
+    return bool(status.get("phase") == "Running")
 
 
 def service(document: Document) -> Group:

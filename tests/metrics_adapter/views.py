@@ -56,7 +56,15 @@ def outside(
     return told(metric, Row((namespace, ""), labels, value, NOW - ago), resource=EXTERNAL)
 
 
-def pod(name: str, *, uid: str = "", born_ago: float = 3600, **labels: str) -> Pod:
+def pod(
+    name: str,
+    *,
+    uid: str = "",
+    born_ago: float = 3600,
+    been_ready: bool = True,
+    owner: tuple[str, str] = ("deployments.apps", "vllm"),
+    **labels: str,
+) -> Pod:
     return Pod(
         NAMESPACE,
         name,
@@ -64,7 +72,8 @@ def pod(name: str, *, uid: str = "", born_ago: float = 3600, **labels: str) -> P
         labels or {"app": "vllm"},
         NOW - born_ago,
         "node-1",
-        (("deployments.apps", "vllm"),),
+        (owner,),
+        been_ready=been_ready,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,6 +86,73 @@ def test_an_object_of_whose_pods_too_few_are_known_has_no_sum() -> None:
 
     with pytest.raises(Stale, match="70 s ago"):
         ask(known, "queue_depth", resource=POOLS, name="chat")
+
+    known = view(told("queue_depth", row("a", 1)), pods=THREE, groups=[pool()])
+    with pytest.raises(NotFound, match="1 of 3 pods are known, and 50 % must be$"):
+        ask(known, "queue_depth", resource=POOLS, name="chat")
+
+
+@pytest.mark.parametrize(("how", "expected"), [("sum", 12.0), ("avg", 4.0), ("max", 6.0)])
+def test_a_pod_that_fell_silent_is_taken_to_be_like_the_others(how: str, expected: float) -> None:
+    """An autoscaler that is told of two thirds of a load takes a third of the replicas away."""
+    known = view(
+        told("m", row("a", 9, ago=99), row("b", 2), row("c", 6)),
+        pods=THREE,
+        groups=[pool()],
+        config=f"metrics: [{{name: m, from: [x], aggregate: {how}}}]",
+    )
+
+    assert one(ask(known, "m", resource=POOLS, name="chat")) == expected
+
+
+def test_a_pod_that_has_yet_to_tell_adds_nothing() -> None:
+    """New ones come in numbers; to take them for as busy as the old would bring more of them."""
+    known = view(told("queue_depth", row("a", 1), row("b", 2)), pods=THREE, groups=[pool()])
+
+    assert one(ask(known, "queue_depth", resource=POOLS, name="chat")) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"), [(POOLS, "chat"), ("deployments.apps", "vllm"), ("namespaces", NAMESPACE)]
+)
+def test_pods_that_still_load_their_model_are_not_waited_for(resource: str, name: str) -> None:
+    """Or nothing would be known of a pool for as long as it grows."""
+    loading = [pod(f"new-{number}", been_ready=False) for number in range(6)]
+    known = view(QUEUES, pods=[*THREE, *loading], groups=[pool()])
+
+    assert one(ask(known, "queue_depth", resource=resource, name=name)) == 9.0
+
+
+@pytest.mark.parametrize(("resource", "name"), [("namespaces", NAMESPACE), ("nodes", "node-1")])
+def test_where_other_pods_live_too_those_count_that_serve_a_model(resource: str, name: str) -> None:
+    others = [pod(f"other-{number}", app="other") for number in range(9)]
+
+    known = view(QUEUES, pods=[*THREE, *others], groups=[pool()])
+    assert one(ask(known, "queue_depth", resource=resource, name=name)) == 9.0
+
+    # Of a pool's pods it is known that they do, whoever has told of them.
+    known = view(told("queue_depth", row("a", 1)), pods=[*THREE, *others], groups=[pool()])
+    with pytest.raises(NotFound, match="1 of 3 pods are known"):
+        ask(known, "queue_depth", resource=resource, name=name)
+
+
+def test_the_leader_of_a_group_of_pods_tells_for_its_workers() -> None:
+    sets, index = "leaderworkersets.leaderworkerset.x-k8s.io", "worker-index"
+    pods = [
+        replace(
+            pod(f"lws-{group}-{worker}", owner=(sets, "lws")),
+            labels={f"leaderworkerset.sigs.k8s.io/{index}": str(worker)},
+        )
+        for group in range(3)
+        for worker in range(4)
+    ]
+
+    known = view(told("queue_depth", row("lws-0-0", 3), row("lws-1-0", 4)), pods=pods)
+    assert one(ask(known, "queue_depth", resource=sets, name="lws")) == 7.0
+
+    known = view(told("queue_depth", row("lws-0-0", 3)), pods=pods)
+    with pytest.raises(NotFound, match="1 of 3 pods are known"):
+        ask(known, "queue_depth", resource=sets, name="lws")
 
 
 def test_a_pool_without_pods_has_nobody_waiting() -> None:
@@ -195,6 +264,19 @@ def test_latencies_of_a_pool_are_quantiles_of_all_its_requests() -> None:
     assert chat("model_latency_ms", "quantile=p99") == chat("model_latency_ms_p99")
     with pytest.raises(NotFound, match="no series matches"):
         chat("model_latency_ms", "quantile=p42")
+
+
+def test_latencies_are_not_those_of_the_few_pods_that_still_answer() -> None:
+    rows = [row("a", np.nan, counts=[9, 0]), row("b", np.nan, counts=[0, 9], ago=99)]
+    bounds = [1.0, np.inf]
+
+    known = view(told("model_latency_ms", *rows, bounds=bounds), pods=THREE, groups=[pool()])
+    assert one(ask(known, "model_latency_ms", resource=POOLS, name="chat")) == pytest.approx(900.0)
+
+    rows.append(row("c", np.nan, counts=[0, 9], ago=70))
+    known = view(told("model_latency_ms", *rows, bounds=bounds), pods=THREE, groups=[pool()])
+    with pytest.raises(Stale, match="1 of 3 pods are known"):
+        ask(known, "model_latency_ms", resource=POOLS, name="chat")
 
 
 def test_a_window_without_requests_has_no_latency() -> None:

@@ -7,6 +7,8 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from loadstar.clock import SystemClock
 from loadstar.kube.client import Page, WatchEvent
 from loadstar.kube.errors import NotFound
@@ -53,6 +55,30 @@ def test_a_pod_that_is_being_deleted_or_has_ended_is_none() -> None:
     assert kubernetes.pod(deleted) is None
     assert kubernetes.pod({**POD, "status": {"phase": "Failed"}}) is None
     assert kubernetes.pod({**POD, "status": {"phase": "Pending"}}) is not None
+
+
+@pytest.mark.parametrize(
+    ("phase", "ready", "changed", "been"),
+    [
+        pytest.param("Running", "True", "00:00:00", True, id="ready"),
+        pytest.param("Running", "False", "00:00:02", False, id="not ready yet"),
+        pytest.param("Running", "False", "00:09:00", True, id="no longer ready"),
+        pytest.param("Pending", "False", "00:00:00", False, id="has no node"),
+        pytest.param("Running", "", "", True, id="nothing is said of it"),
+        pytest.param("Pending", "", "", False, id="has only been made"),
+    ],
+)
+def test_whether_a_pod_was_ready_once(phase: str, ready: str, changed: str, been: bool) -> None:
+    day = "1970-01-12T"
+    condition = {"type": "Ready", "status": ready, "lastTransitionTime": f"{day}{changed}Z"}
+    status: dict[str, Any] = {"phase": phase, "conditions": [condition] if ready else []}
+    if phase == "Running":
+        status["startTime"] = f"{day}00:00:00Z"
+
+    found = kubernetes.pod({**POD, "status": status})
+
+    assert found is not None
+    assert found.been_ready is been
 
 
 def test_parts_of_sets_know_what_they_are_parts_of() -> None:
