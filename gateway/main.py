@@ -159,7 +159,7 @@ def build(
             metrics.add(WatchGauges(discovery, clock))
     readers = guard(flags)
     log.info("metrics and debug pages: %s", readers)
-    page = place.page(metrics.registry)
+    of_all = None if place.page is None else place.page(metrics)
     pool_namespace = flags.pool_namespace or environment.get("NAMESPACE", "") or "default"
     pool_name = flags.pool_name or POOL_NAME
     signals = Signals(
@@ -167,11 +167,13 @@ def build(
         pool=pool_name,
         started_at=0.0 if store.synced else clock.wall(),
         state=lambda: store.state,
-        traffic=traffic(metrics, page, pool_namespace, pool_name, clock),
+        traffic=traffic(
+            metrics, None if of_all is None else of_all.counted, pool_namespace, pool_name, clock
+        ),
         clock=clock,
     )
     admin = admin_app(
-        registry=page,
+        registry=metrics.registry if of_all is None else of_all.registry,
         why_not_ready=readiness.why_not,
         pages={
             "/configz": lambda: config_page(flags, policy),

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from prometheus_client import CollectorRegistry
 
 from gateway.config.flags import Flags
 from gateway.datalayer.state import Endpoint, PoolState
 from gateway.metrics import Metrics
+from gateway.metrics.families import GatewayFamilies
 from gateway.serving.credentials import credentials
 from gateway.serving.listen import CannotListen
-from gateway.traffic import own_loads, pool_loads
+from gateway.traffic import own_loads
 from loadstar import tls
 from loadstar.clock import Clock
 from loadstar.feed.publish import CannotPublish, Publisher
@@ -38,11 +38,15 @@ BUSY_SHARE: Final = 0.05
 
 
 def traffic(
-    metrics: Metrics, page: CollectorRegistry, namespace: str, pool: str, clock: Clock
+    metrics: Metrics,
+    of_all: Callable[[], GatewayFamilies] | None,
+    namespace: str,
+    pool: str,
+    clock: Clock,
 ) -> Traffic:
-    """Of this process alone, or of all whose metrics ``page`` shows."""
-    if page is not metrics.registry:
-        return MergedTraffic(page, namespace, pool, clock)
+    """Of this process alone, or ``of_all`` whose counts that adds up."""
+    if of_all is not None:
+        return MergedTraffic(of_all, namespace, pool, clock)
 
     async def own() -> tuple[PoolLoad, ...]:
         return own_loads(metrics.families, namespace, pool)
@@ -51,12 +55,12 @@ def traffic(
 
 
 class MergedTraffic:
-    """What the pages of several workers come to, asked for no more often than it is cheap."""
+    """What the counts of several workers come to, asked for no more often than it is cheap."""
 
     def __init__(
-        self, registry: CollectorRegistry, namespace: str, pool: str, clock: Clock
+        self, counted: Callable[[], GatewayFamilies], namespace: str, pool: str, clock: Clock
     ) -> None:
-        self._registry = registry
+        self._counted = counted
         self._namespace = namespace
         self._pool = pool
         self._clock = clock
@@ -68,7 +72,7 @@ class MergedTraffic:
         if began >= self._again_at:
             # In a thread: it waits for each of them.
             self._loads = await asyncio.to_thread(
-                lambda: pool_loads(self._registry.collect(), self._namespace, self._pool)
+                lambda: own_loads(self._counted(), self._namespace, self._pool)
             )
             now = self._clock.now()
             self._again_at = now + (now - began) / BUSY_SHARE

@@ -1,16 +1,13 @@
-"""Traffic by target model, read off the gateway's own metrics. Pure; ``publish`` tells it.
+"""Traffic by target model, read off the gateway's own counters. Pure; ``publish`` tells it.
 
-Straight from the counters where they are this process's, which costs a millisecond where a page of
-all metrics takes a hundred; from such pages where several workers' have to be added up.
+Straight from them, which costs a millisecond where a page of all metrics takes a hundred.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
-
-from prometheus_client import Metric
 
 from gateway.metrics.families import GatewayFamilies
 from loadstar.signals.model import Histogram, PoolLoad
@@ -23,25 +20,6 @@ _CLIENTS_FAULT: Final = frozenset({"BadRequest", "PayloadTooLarge"})
 _TOO_MANY: Final = 429
 _SERVERS_FAULT: Final = 500
 _INFINITE: Final = float("inf")
-
-_HISTOGRAMS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "llm_d_epp_request_duration_seconds": "e2e",
-        "llm_d_epp_request_ttft_seconds": "ttft",
-        "llm_d_epp_request_streaming_tpot_seconds": "tpot",
-        "llm_d_epp_request_input_tokens": "input_length",
-        "llm_d_epp_request_output_tokens": "output_length",
-    }
-)
-_SUMS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "llm_d_epp_request_input_tokens_sum": "input_tokens",
-        "llm_d_epp_request_output_tokens_sum": "output_tokens",
-        "llm_d_epp_request_cached_tokens_sum": "cached_tokens",
-    }
-)
-_QUEUED: Final = "llm_d_epp_flow_control_queue_size"
-"""Of gateways that hold requests back."""
 
 
 class Tally:
@@ -59,8 +37,6 @@ class Tally:
 
     def gauge(self, model: str, name: str, value: float) -> None:
         _add(self._gauges, model, name, value)
-        if name == "queued":
-            self.count(model, "arrivals", value)
 
     def refused(self, model: str, code: str, count: float) -> None:
         """Refusals were not counted as requests; answers with an error status were."""
@@ -95,7 +71,6 @@ class Tally:
                 pool=pool,
                 model=model,
                 counters=MappingProxyType(self._counters.get(model, {})),
-                queued=self._gauges.get(model, {}).get("queued"),
                 running=self._gauges.get(model, {}).get("running"),
                 histograms=MappingProxyType(
                     {
@@ -110,7 +85,7 @@ class Tally:
 
 
 def own_loads(families: GatewayFamilies, namespace: str, pool: str) -> tuple[PoolLoad, ...]:
-    """From this process's own counters. Safe beside the thread that writes them."""
+    """From what ``families`` have counted. Safe beside the thread that writes them."""
     tally = Tally()
     for (model,), counter in _series(families.total, MODEL):
         tally.count(model, "arrivals", counter.value)
@@ -137,44 +112,6 @@ def own_loads(families: GatewayFamilies, namespace: str, pool: str) -> tuple[Poo
         for (model,), histogram in _series(family, MODEL):
             tally.count(model, name, histogram.sum)
     tally.share = families.share.labels().value
-    return tally.loads(namespace, pool)
-
-
-def pool_loads(families: Iterable[Metric], namespace: str, pool: str) -> tuple[PoolLoad, ...]:
-    """From what a page of metrics shows."""
-    tally = Tally()
-    below: dict[tuple[str, str, tuple[str, ...]], float] = {}
-    for family in families:
-        histogram = _HISTOGRAMS.get(family.name)
-        for sample in family.samples:
-            name = sample.name
-            if name == "loadstar_gateway_response_sample_share":
-                tally.share = sample.value
-                continue
-            model = sample.labels.get(MODEL)
-            if model is None:
-                continue
-            if name == "llm_d_epp_request_total":
-                tally.count(model, "arrivals", sample.value)
-            elif name == "llm_d_epp_request_error_total":
-                tally.refused(model, sample.labels.get(CODE, ""), sample.value)
-            elif name == "llm_d_epp_request_running":
-                tally.gauge(model, "running", sample.value)
-            elif name == _QUEUED:
-                tally.gauge(model, "queued", sample.value)
-            elif name in _SUMS:
-                tally.count(model, _SUMS[name], sample.value)
-            if histogram is None:
-                continue
-            if name.endswith("_bucket"):
-                # Cumulative on a page, in order of their bounds.
-                others = tuple(v for k, v in sorted(sample.labels.items()) if k != "le")
-                before = below.get((name, model, others), 0.0)
-                bound = float(sample.labels["le"])
-                tally.bucket(model, histogram, bound, sample.value - before)
-                below[name, model, others] = 0.0 if bound == _INFINITE else sample.value
-            elif name.endswith("_sum"):
-                tally.observed(model, histogram, sample.value)
     return tally.loads(namespace, pool)
 
 

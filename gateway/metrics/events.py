@@ -90,10 +90,13 @@ class Metrics:
         self._share = f.share.labels()
         self._shared_by = 0
         self.registry = CollectorRegistry(auto_describe=False)
+        self.beside = CollectorRegistry(auto_describe=False)
+        """What is not counted here, but read when somebody asks: the process, the pool."""
         self.registry.register(f)
-        PlatformCollector(registry=self.registry)
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self.registry.register(self.beside)
+        PlatformCollector(registry=self.beside)
+        ProcessCollector(registry=self.beside)
+        GCCollector(registry=self.beside)
 
     @property
     def families(self) -> GatewayFamilies:
@@ -106,7 +109,7 @@ class Metrics:
 
     def add(self, collector: Collector) -> None:
         """Show ``collector``'s metrics too: those read at scrape time."""
-        self.registry.register(collector)
+        self.beside.register(collector)
 
     # --- requests: gateway.director.measures.Measures ---------------------------------------------
 

@@ -13,14 +13,13 @@ import os
 import socket
 from dataclasses import replace
 
-from prometheus_client import CollectorRegistry
-
 from gateway.config.flags import Flags
 from gateway.datalayer.membership import decode
 from gateway.datalayer.shared_columns import SharedColumns, warm
 from gateway.datalayer.shared_memory import SharedMemory
 from gateway.datalayer.store import FIRST_CAPACITY, Datastore
 from gateway.main import build
+from gateway.metrics import Metrics
 from gateway.prefix.exchange import Exchange
 from gateway.processes.channel import CLOSED, READY, listen, say
 from gateway.processes.child import Child
@@ -109,7 +108,7 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
 
         followers = [
             tasks.create_task(_follow(gateway, follower, memory, child.number), name="pool"),
-            tasks.create_task(_show(gateway.metrics.registry, memory, child.number), name="page"),
+            tasks.create_task(_show(gateway.metrics, memory, child.number), name="page"),
             tasks.create_task(gateway.policy_source.run(gateway.policy), name="configuration"),
         ]
         if gateway.certificate is not None and flags.enable_cert_reload:
@@ -142,8 +141,11 @@ async def _follow(gateway: Gateway, follower: Follower, memory: SharedMemory, wo
         follower.look()
 
 
-async def _show(registry: CollectorRegistry, memory: SharedMemory, worker: int) -> None:
-    """Write the page of this worker whenever the collector asks for it."""
+async def _show(metrics: Metrics, memory: SharedMemory, worker: int) -> None:
+    """Write the page of this worker whenever the collector asks for it.
+
+    One that cannot be written is shown as it was: what is counted must not end what serves.
+    """
     answered = 0
     while True:
         await asyncio.sleep(ANSWER_SECONDS)
@@ -151,5 +153,8 @@ async def _show(registry: CollectorRegistry, memory: SharedMemory, worker: int) 
         if asked != answered:
             answered = asked
             # In a thread: thousands of series take longer than a stream should wait.
-            text = await asyncio.to_thread(page, registry, os.getpid(), asked)
-            memory.pages.write(worker, text)
+            try:
+                text = await asyncio.to_thread(page, metrics, os.getpid(), asked)
+                memory.pages.write(worker, text)
+            except Exception:  # The rim of the page; the next question may be answered.
+                log.exception("the metrics of this worker are not shown")

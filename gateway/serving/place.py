@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
 from gateway.datalayer.store import Datastore
+from gateway.metrics import Metrics
+from gateway.metrics.families import GatewayFamilies
 from gateway.prefix.exchange import Exchange
 from gateway.serving.policy_given import Given
 from gateway.serving.policy_in_force import PolicySource
+
+
+class Page(Protocol):
+    """The metrics of several processes as one."""
+
+    registry: CollectorRegistry
+    """What /metrics shows."""
+
+    def counted(self) -> GatewayFamilies:
+        """The sum of what they count. Waits for them: to be called in a thread."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +36,8 @@ class Place:
     """Where prefix producers hear from other workers."""
     collects: bool = True
     """Whether the pool's gauges are this process's to show."""
-    page: Callable[[CollectorRegistry], CollectorRegistry] = lambda own: own
-    """What /metrics shows, given this process's own."""
+    page: Callable[[Metrics], Page] | None = None
+    """What all processes count, given this one's metrics; None where it is the only one."""
     served: Callable[[], bool] = lambda: True
     """Whether somebody takes connections; without, health is NOT_SERVING."""
     given: Given | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -183,6 +183,12 @@ class Families:
         family = Family(name, help, labels, lambda: Histogram(bounds), tuple(also))
         self._histograms.append(family)
         return family
+
+    def each(self) -> Iterator[Family[Any]]:
+        """Every family, once."""
+        yield from self._counters
+        yield from self._gauges
+        yield from self._histograms
 
     def names(self) -> list[str]:
         """Every name shown, aliases included."""

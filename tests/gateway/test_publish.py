@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
 
 from gateway.director.measures import Traffic
 from gateway.metrics import Metrics
 from gateway.publish import MergedTraffic, Signals, endpoint_loads, pod_name, traffic
-from gateway.traffic import own_loads, pool_loads
+from gateway.traffic import own_loads
 from loadstar.signals.codec import decode, encode
 from loadstar.signals.model import EndpointLoad, PoolLoad
 from tests.builders import endpoint, pool
@@ -46,10 +44,7 @@ def finish(metrics: Metrics, traffic: Traffic, **changed: Any) -> None:
 
 
 def told(metrics: Metrics) -> PoolLoad:
-    """By both ways, which say the same."""
-    loads = own_loads(metrics.families, "lab", "chat")
-    assert pool_loads(metrics.registry.collect(), "lab", "chat") == loads
-    (load,) = loads
+    (load,) = own_loads(metrics.families, "lab", "chat")
     return load
 
 
@@ -92,20 +87,6 @@ def test_every_arrival_counts_however_it_was_answered() -> None:
     load = told(metrics)
 
     assert (load.counters["arrivals"], load.counters["shed"], load.counters["errors"]) == (5, 2, 2)
-
-
-def test_requests_that_are_held_back_have_arrived() -> None:
-    metrics = Metrics()
-    metrics.routed(LLAMA, 1)
-    held = GaugeMetricFamily(
-        "llm_d_epp_flow_control_queue_size", "Held.", labels=["target_model_name", "priority"]
-    )
-    held.add_metric(["llama-v2", "0"], 3)
-    held.add_metric(["llama-v2", "-1"], 1)
-
-    (load,) = pool_loads([*metrics.registry.collect(), held], "lab", "chat")
-
-    assert (load.queued, load.counters["arrivals"]) == (4.0, 5.0)
 
 
 def test_endpoints_say_what_was_scraped_when_and_what_is_not_known_is_left_out() -> None:
@@ -152,7 +133,7 @@ async def test_a_snapshot_is_what_is_told_and_can_be_read() -> None:
         pool="chat",
         started_at=5_000.0,
         state=lambda: pool(endpoint(0)),
-        traffic=traffic(metrics, metrics.registry, "lab", "chat", Wall()),
+        traffic=traffic(metrics, None, "lab", "chat", Wall()),
         clock=Wall(),
     )
 
@@ -166,10 +147,8 @@ async def test_a_snapshot_is_what_is_told_and_can_be_read() -> None:
 async def test_what_several_workers_count_is_added_up_no_more_often_than_is_cheap() -> None:
     metrics = Metrics()
     metrics.routed(LLAMA, 1)
-    shown = CollectorRegistry(auto_describe=False)
-    shown.register(metrics.families)
     clock = Ticking()
-    merged = traffic(metrics, shown, "lab", "chat", clock)
+    merged = traffic(Metrics(), lambda: metrics.families, "lab", "chat", clock)
 
     assert isinstance(merged, MergedTraffic)
     (before,) = await merged()
