@@ -76,7 +76,8 @@ def given_by(flags: Flags) -> Given:
     if flags.config_file:
         return read_file(Path(flags.config_file))
     source = ON_THE_COMMAND_LINE if flags.config_text else BUILT_IN
-    return Given(flags.config_text.encode(), Origin(source))
+    # What came with the command line is bytes that need not be UTF-8: whoever reads it says so.
+    return Given(flags.config_text.encode(errors="surrogateescape"), Origin(source))
 
 
 def read_file(path: Path) -> Given:

@@ -158,8 +158,11 @@ class _Reader:
 
     def _measured(self, value: Value, path: str, depth: int) -> Value:
         self._count(path, depth)
-        if isinstance(value, dict):
+        if isinstance(value, str):
+            _check_whole(value, path)
+        elif isinstance(value, dict):
             for key, item in value.items():
+                _check_whole(key, path)
                 self._measured(item, join(path, key), depth + 1)
         elif isinstance(value, list):
             for index, item in enumerate(value):
@@ -201,6 +204,17 @@ class _Reader:
                 raise ConfigError.of(here, f"line {key_node.start_mark.line + 1}: given twice")
             found[key] = self._value(loader, value_node, here, depth + 1)
         return merged | found
+
+
+def _check_whole(text: str, path: str) -> None:
+    """JSON can escape half a character, which no text can be written with: in a log, a metric."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise ConfigError.of(path, f"\\u{ord(half):04x} is half a character") from None
 
 
 def join(path: str, key: str) -> str:

@@ -80,6 +80,12 @@ def test_a_document_is_its_plain_values(text: str, value: object) -> None:
         pytest.param(
             '{"a":' * 100_000 + "1" + "}" * 100_000, "nested deeper than 64 levels", id="deep JSON"
         ),
+        pytest.param(
+            '{"a": [{"b": "x\\ud83d"}]}',
+            "a[0].b: \\ud83d is half a character",
+            id="half a character",
+        ),
+        pytest.param('{"a": {"\\ude00": 1}}', "a: \\ude00 is half a character", id="half a key"),
         pytest.param("[" * 66 + "]" * 66, "nested deeper than 64 levels", id="a little too deep"),
     ],
 )
