@@ -61,7 +61,12 @@ _SHAPES: Mapping[Dialect, _Shape] = MappingProxyType(
             before_prompt=("instructions", "tools"),
             output_limits=("max_output_tokens",),
         ),
-        Dialect.EMBEDDINGS: _Shape("input", "a string, a list of strings or a list of token ids"),
+        Dialect.EMBEDDINGS: _Shape(
+            "input",
+            "a string, a list of strings or a list of token ids",
+            instead_of_prompt=("messages",),  # engines embed conversations too, images and all
+            before_prompt=("messages",),
+        ),
         Dialect.ANTHROPIC: _Shape(
             "messages",
             "a list of messages",

@@ -111,6 +111,14 @@ def test_a_chat_request_is_read_whole() -> None:
             None,
             id="embeddings",
         ),
+        pytest.param(
+            "/v1/embeddings",
+            '{"model":"m","messages":[{"role":"user","content":"a"}]}',
+            Dialect.EMBEDDINGS,
+            (b'[{"role":"user","content":"a"}]',),
+            None,
+            id="embeddings of a conversation",
+        ),
     ],
 )
 def test_the_prompt_is_what_the_engine_templates_in_its_order(
