@@ -116,6 +116,15 @@ def _money(policy: Policy, models: Sequence[ModelPolicy]) -> Iterator[Problem]:
             "budgetPerHour", f"{budget:g} is less than the pools' minUnits cost, {floor:g}"
         )
         return
+    served = sum(pool.min_units * pool.replicas_per_unit for pool in policy.pools)
+    more = sum(model.min_replicas for model in models) - served
+    if floor > 0 and more > 0:
+        cheapest = min(pool.price_per_replica_hour() for pool in policy.pools)
+        floor += more * cheapest
+        if floor > budget + CENT:
+            said = "the pools' minUnits and the models' minReplicas beyond them cost"
+            yield Problem("budgetPerHour", f"{budget:g} is less than {said}, {floor:.4g}")
+            return
     least = sum(_least_cost(policy, model) for model in models)
     if least > budget + CENT:
         yield Problem(

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     STALE = "StaleMetricsHold"  # demand is not known: nothing goes down
     FLOOR = "MinReplicas"
     CAP = "MaxReplicas"
+    SIZES = "NoWholeSize"  # whole units make no size from the least to the most replicas
     QUOTA = "QuotaBound"
     BUDGET = "BudgetBound"
     STOCKOUT = "StockoutFallback"  # a pool does not deliver; others carry its share

@@ -6,38 +6,44 @@ bounds and budget as the solver: what cannot be afforded is left short, never ov
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autoscaler.sizing.offers import (
     SLACK,
     Question,
     capacity,
     cost_per_hour,
     replicas,
+    value_order,
     whole_units,
 )
+from autoscaler.sizing.sizes import cheapest_floor
 
 
 def greedy(question: Question) -> list[int]:
-    """Units by offer."""
+    """Units by offer: the least replicas wherever whole units make so many, or nearly so many."""
+    units = _bought(question)
+    most = sum(offer.replicas * offer.high for offer in question.offers)
+    for least in range(min(question.least_replicas, most), replicas(question, units), -1):
+        floor = cheapest_floor(replace(question, least_replicas=least))
+        if floor is not None:
+            pairs = zip(question.offers, floor, strict=True)
+            raised = tuple(replace(offer, low=low) for offer, low in pairs)
+            return _bought(replace(question, offers=raised))
+    return units
+
+
+def _bought(question: Question) -> list[int]:
     units = [offer.low for offer in question.offers]
     everything = (1.0,) * len(units)
     _buy(question, units, everything, question.need)
     for stays in question.losses():
         _buy(question, units, stays, question.survive)
-    for index in _order(question):
+    for index in value_order(question):
         short = question.least_replicas - replicas(question, units)
         units[index] += _room(question, units, index, -(-short // question.offers[index].replicas))
     _return(question, units)
     return units
-
-
-def _order(question: Question) -> list[int]:
-    """Offers by price of capacity, what is owned before what is not, then by name."""
-
-    def value(index: int) -> tuple[float, int, str]:
-        offer = question.offers[index]
-        return (offer.price_per_hour / max(offer.capacity, SLACK), -offer.current, offer.pool)
-
-    return sorted(range(len(question.offers)), key=value)
 
 
 def _room(question: Question, units: list[int], index: int, more: int) -> int:
@@ -53,7 +59,7 @@ def _room(question: Question, units: list[int], index: int, more: int) -> int:
 
 def _buy(question: Question, units: list[int], stays: tuple[float, ...], need: float) -> None:
     """Add the cheapest units that stay until ``need`` is covered or nothing more may be had."""
-    for index in _order(question):
+    for index in value_order(question):
         short = need - capacity(question, units, stays)
         per_unit = question.offers[index].capacity * stays[index]
         if short <= SLACK:
@@ -65,7 +71,7 @@ def _buy(question: Question, units: list[int], stays: tuple[float, ...], need: f
 def _return(question: Question, units: list[int]) -> None:
     """Take back, dearest first, what later purchases made needless."""
     losses = question.losses()
-    for index in reversed(_order(question)):
+    for index in reversed(value_order(question)):
         offer = question.offers[index]
         while units[index] > offer.low:
             units[index] -= 1

@@ -18,16 +18,16 @@ _GAP = 0.01
 _TIE = 1e-6
 
 
-def solve(question: Question) -> list[int] | None:
-    """Units by offer, or None."""
+def solve(question: Question, least_replicas: int) -> list[int] | None:
+    """Units by offer, or None. ``least_replicas`` is a size that is known to be had."""
     offers = question.offers
     count = len(offers)
     losses = question.losses()
     price = np.array([offer.price_per_hour for offer in offers])
     size = np.array([offer.capacity for offer in offers])
     dearest = float(max((p / s for p, s in zip(price, size, strict=True) if s > 0), default=1.0))
-    # Columns: units, units added to what is there, capacity short today, after each loss, replicas.
-    shorts = 1 + len(losses) + 1
+    # Columns: units, units added to what is there, capacity short today, after each loss.
+    shorts = 1 + len(losses)
     width = 2 * count + shorts
     penalty = 100.0 * max(dearest, 1e-3) * (1.0 + question.switch_hours)
     tie = _TIE * np.arange(1, count + 1)
@@ -49,7 +49,7 @@ def solve(question: Question) -> list[int] | None:
     for index, stays in enumerate(losses):
         at_least(size * np.array(stays), question.survive, 1 + index)
     replicas = np.array([float(offer.replicas) for offer in offers])
-    at_least(replicas, float(question.least_replicas), shorts - 1)
+    at_least(replicas, float(least_replicas))
     at_least(-replicas, -float(question.most_replicas))
     if question.budget_per_hour is not None:
         at_least(-price, -question.budget_per_hour)
@@ -75,5 +75,5 @@ def solve(question: Question) -> list[int] | None:
 
 
 def _penalties(penalty: float, shorts: int) -> Sequence[float]:
-    """Today counts most, then what must survive, then the floor of replicas (which is cheap)."""
-    return [penalty, *([penalty / 4] * (shorts - 2)), penalty]
+    """Today counts most, then what must survive."""
+    return [penalty, *([penalty / 4] * (shorts - 1))]

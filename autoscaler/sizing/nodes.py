@@ -102,13 +102,13 @@ class PoolBook:
     ) -> Offer:
         """What the pool sells now, no more than ``left``.
 
-        A pool that does not deliver sells what is Ready: its orders move elsewhere, unless it is
-        ``alone``, when they stand. What was scarce a while ago is not given back.
+        A pool that does not deliver sells what stands: its orders move elsewhere, unless it is
+        ``alone``, when they stay. What was scarce a while ago is not given back.
         """
         pool, limit = self.pool, self.most_units(left)
         high = limit
         if self.supply.stockout:
-            high = min(limit, self.units if alone else self.ready_units())
+            high = min(limit, self.units if alone else standing_units([self]))
         low = max(pool.min_units, -(-self.variant.min_replicas // pool.replicas_per_unit))
         low = min(low, limit)
         if now_s - self.stockout_s <= keep_after_stockout_s:

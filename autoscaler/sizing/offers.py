@@ -91,6 +91,16 @@ def within(question: Question, units: Sequence[int]) -> bool:
     return budget is None or cost_per_hour(question, units) <= budget + SLACK
 
 
+def value_order(question: Question) -> list[int]:
+    """Offers by price of capacity, what is owned before what is not, then by name."""
+
+    def value(index: int) -> tuple[float, int, str]:
+        offer = question.offers[index]
+        return (offer.price_per_hour / max(offer.capacity, SLACK), -offer.current, offer.pool)
+
+    return sorted(range(len(question.offers)), key=value)
+
+
 def affordable(question: Question) -> Question:
     """The question with its lower bounds cut, dearest first, to what bounds and budget allow."""
     offers = list(question.offers)

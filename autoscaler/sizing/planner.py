@@ -24,9 +24,10 @@ from autoscaler.sizing.estimate import Estimate, Estimator
 from autoscaler.sizing.guard import EXCESS, DownGuard
 from autoscaler.sizing.idle import EXPECTED_WORK, Idle
 from autoscaler.sizing.nodes import PoolBook
-from autoscaler.sizing.offers import SLACK, Question, affordable, capacity
+from autoscaler.sizing.offers import SLACK, Question, affordable, capacity, replicas
 from autoscaler.sizing.purchase import Purchase
-from autoscaler.sizing.report import figures, sentence
+from autoscaler.sizing.report import figures, out_of_step, sentence
+from autoscaler.sizing.sizes import loosened
 
 _AUTOSCALER_RESTS_S: Final = 600.0
 """How long the cluster autoscaler keeps an empty node, unless it is told otherwise."""
@@ -125,6 +126,7 @@ class Planner:
             stockouts=[book.supply.stockout for book in self._known],
             blind=blind,
         )
+        reason = out_of_step(reason, replicas(question, units), floor, cap)
         self._level = min(goal.replicas, capacity(question, units))
         for book, count in zip(self._known, units, strict=True):
             book.order(now, count)
@@ -237,4 +239,4 @@ class Planner:
             most_replicas=cap,
             survive_zones=self.model.survive_zone_loss,
         )
-        return affordable(question)
+        return affordable(loosened(question, self.model.max_replicas))

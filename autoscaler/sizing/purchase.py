@@ -52,6 +52,9 @@ class Purchase:
         ``blind`` where a pool cannot be seen: then nothing goes at all.
         """
         current = [offer.current for offer in question.offers]
+        unseen = blind or reason is Reason.STALE
+        if unseen:
+            question = _nothing_sold(question)
         circumstances = (tuple(stockouts), tuple(offer.low for offer in question.offers))
         enough = sum(o.replicas * o.current for o in question.offers) >= question.least_replicas
         same = self._settled and circumstances == self._circumstances and current == list(wanted)
@@ -66,13 +69,28 @@ class Purchase:
             bought = cheapest(question)
             self._mixed_s = now_s
         self._circumstances = circumstances
-        if blind or reason is Reason.STALE:
+        if unseen:
             units = held_back(replace(question, need=math.inf), bought, current)
         else:
             at_least = replace(question, need=min(needed, question.need))
             units = held_back(at_least, bought, ready)
         self._settled = units == bought
         return units, binding(question, units, reason, stockouts)
+
+
+def _nothing_sold(question: Question) -> Question:
+    """The question, where no pool may have less than now, unless a bound or the budget wants it.
+
+    What a pool is to have at the least comes after that.
+    """
+    now = [offer.current for offer in question.offers]
+    more = [max(offer.low, offer.current) for offer in question.offers]
+    for lows in (more, now):
+        pairs = zip(question.offers, lows, strict=True)
+        held = replace(question, offers=tuple(replace(offer, low=low) for offer, low in pairs))
+        if within(held, lows):
+            return held
+    return question
 
 
 def _as_good_as_any(question: Question, units: Sequence[int]) -> bool:

@@ -57,6 +57,11 @@ def _bound(question: Question, units: Sequence[int], stockouts: Sequence[bool]) 
     return Reason.QUOTA
 
 
+def out_of_step(reason: Reason, total: int, floor: int, cap: int) -> Reason:
+    """``reason``, unless whole units make no number of replicas from ``floor`` to ``cap``."""
+    return Reason.SIZES if total > cap or (total < floor and reason is Reason.CAP) else reason
+
+
 def _moved(question: Question, units: Sequence[int], stockouts: Sequence[bool]) -> bool:
     """Whether what grows is not what cannot deliver."""
     return any(
@@ -116,6 +121,7 @@ _SENTENCES: Final = MappingProxyType(
         Reason.STALE: "Demand is not known; nothing goes down until it is.",
         Reason.FLOOR: "The policy's or a schedule's least number of replicas.",
         Reason.CAP: "{goal:.1f} replicas are needed; the most allowed do not carry that.",
+        Reason.SIZES: "Whole units make no size from the least to the most: the nearest is taken.",
         Reason.QUOTA: "{goal:.1f} replicas are needed; pools and quota have no more room.",
         Reason.BUDGET: "{goal:.1f} replicas are needed; the budget does not pay for them.",
         Reason.STOCKOUT: "A pool does not deliver; others carry what they can of its share.",

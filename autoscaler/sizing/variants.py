@@ -15,7 +15,8 @@ def cheapest(question: Question) -> list[int]:
     bought = greedy(question)
     if len(question.offers) == 1:
         return bought
-    solved = milp.solve(question)
+    floor = min(question.least_replicas, replicas(question, bought))
+    solved = milp.solve(question, floor)
     if solved is None:
         return bought
     return solved if _rank(question, solved) <= _rank(question, bought) else bought
@@ -28,5 +29,4 @@ def _rank(question: Question, units: list[int]) -> tuple[float, float]:
         for offer, n in zip(question.offers, units, strict=True)
     )
     paid = cost_per_hour(question, units) + question.switch_hours * moved
-    short = shortfall(question, units) + max(0, question.least_replicas - replicas(question, units))
-    return (round(short, 6), round(paid, 6))
+    return (round(shortfall(question, units), 6), round(paid, 6))

@@ -106,6 +106,13 @@ def test_all_problems_are_told_at_once_and_where() -> None:
             id="a budget below the floor",
         ),
         pytest.param(
+            "{models: [{name: m, minReplicas: 3}], pools: [{name: p, minUnits: 2, maxUnits: 2, "
+            "pricePerUnitHour: 4}, {name: q, pricePerUnitHour: 2}], budgetPerHour: 9}",
+            "budgetPerHour: 9 is less than the pools' minUnits and the models' minReplicas "
+            "beyond them cost, 10",
+            id="a budget that pays either floor and not both",
+        ),
+        pytest.param(
             "{models: [{name: m}], pools: [{name: p, spot: true, reservation: r}]}",
             "pools[0]: spot capacity cannot come from a reservation; remove one of the two",
             id="spot from a reservation",

@@ -59,6 +59,7 @@ class Fleet:
             book.pool.name: PoolSupply(
                 replicas_ready=self.ready.get(book.pool.name, 0),
                 replicas_starting=len(self._coming.get(book.pool.name, ())),
+                units_ready=-(-self.ready.get(book.pool.name, 0) // book.pool.replicas_per_unit),
                 quota_units=self.quota.get(book.pool.name),
                 stockout=book.pool.name in self.stockout,
             )

@@ -38,14 +38,15 @@ def policies(draw: st.DrawFn) -> Policy:
             "name": f"p{index}",
             "spot": draw(st.booleans()),
             "pricePerUnitHour": draw(st.sampled_from([1.0, 1.5, 3.6])),
-            "replicasPerUnit": draw(st.sampled_from([1, 1, 4])),
+            "replicasPerUnit": draw(st.sampled_from([1, 1, 3, 4])),
+            "minUnits": draw(st.sampled_from([0, 0, 0, 1])),
             "relativeSpeed": draw(st.sampled_from([0.6, 1.0, 2.6])),
             "hazardPerHour": draw(st.sampled_from([0.0, 0.5])),
             "maxUnits": draw(st.integers(4, 20)),
         }
         for index in range(draw(st.integers(1, 3)))
     ]
-    model = {"minReplicas": draw(st.integers(1, 4)), "maxReplicas": draw(st.integers(4, 40))}
+    model = {"minReplicas": draw(st.integers(1, 4)), "maxReplicas": draw(st.integers(6, 40))}
     budget = draw(st.none() | st.floats(20, 80))
     return policy_of(*pools, model=model, budgetPerHour=budget)
 
@@ -87,7 +88,6 @@ def check(
     policy = live.planner.policy
     model = live.planner.model
     cost = 0.0
-    room = 0
     for book in live.planner.books:
         pool = book.pool
         replicas = decision.replicas.get(pool.name, 0)
@@ -99,21 +99,26 @@ def check(
         assert units <= pool.max_units
         if not event.blind:
             stands = min(served.get(pool.name, 0), before.get(pool.name, 0))
-            assert units <= max(limit, stands // pool.replicas_per_unit), "added beyond the quota"
+            assert units <= max(limit, -(-stands // pool.replicas_per_unit)), (
+                "added beyond the quota"
+            )
         cost += units * pool.price_per_unit_hour
-        room += limit * pool.replicas_per_unit
     assert decision.total() <= model.max_replicas
     if policy.budget_per_hour is not None:
         assert cost <= policy.budget_per_hour + 1e-6
-    alone = len(live.planner.books) == 1 and not event.blind and not event.stockout
-    if alone and policy.budget_per_hour is None:
-        (book,) = live.planner.books
-        per_unit = book.pool.replicas_per_unit
-        reachable = min(room, model.max_replicas) // per_unit * per_unit
-        assert decision.total() >= min(model.min_replicas, reachable)
+    if not event.blind and not event.stockout and policy.budget_per_hour is None:
+        made = {0}
+        for book in live.planner.books:
+            per_unit, quota = book.pool.replicas_per_unit, event.quota.get(book.pool.name, 99)
+            counts = range(min(book.pool.max_units, quota) + 1)
+            made = {size + per_unit * n for size in made for n in counts}
+        allowed = {size for size in made if model.min_replicas <= size <= model.max_replicas}
+        assert not allowed or decision.total() >= model.min_replicas
     if event.work is None and not event.quota and not event.blind and before:
         for name, had in before.items():
-            assert decision.replicas[name] >= had, "no scale-down on missing data"
+            # What a pool does not deliver is ordered elsewhere.
+            stays = min(had, served.get(name, 0)) if name in event.stockout else had
+            assert decision.replicas[name] >= stays, "no scale-down on missing data"
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)

@@ -149,7 +149,7 @@ def test_a_better_price_is_no_reason_to_move_for_an_hour() -> None:
 
 def test_the_solver_is_asked_only_of_several_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     """One pool is exact by hand; and without the solver there is an answer all the same."""
-    monkeypatch.setattr(milp, "solve", lambda question: None)
+    monkeypatch.setattr(milp, "solve", lambda question, least: None)
     pair = tuple(
         Offer(pool=name, capacity=1.0, price_per_hour=price, high=10)
         for name, price in (("dear", 3.0), ("cheap", 1.0))

@@ -68,6 +68,18 @@ def test_a_pool_that_is_missing_from_the_observation_is_not_gone() -> None:
         assert decision.replicas == before
 
 
+def test_a_cheaper_pool_that_opens_while_nothing_is_known_takes_nothing_away() -> None:
+    """At its cap the fleet could only move there by giving up what serves."""
+    cheap = {"name": "cheap", "pricePerUnitHour": 0.2}
+    live = fleet(policy_of(cheap, ON_DEMAND, model={"maxReplicas": 6}))
+    live.stockout.add("cheap")
+    live.run(20.0, 40)
+    assert live.ready["owned"] == 6
+    live.stockout.clear()
+    live.run(None, 10)
+    assert live.ready == {"owned": 6, "cheap": 0}
+
+
 def test_before_any_pool_is_seen_nothing_is_said_of_sizes() -> None:
     """A first observation without supply must not shrink a fleet that is there."""
     live = fleet(policy_of())
