@@ -29,6 +29,7 @@ from gateway.datalayer.scrape_plan import (
     begin,
     delay,
     first_delay,
+    phase_seconds,
 )
 from gateway.datalayer.state import Columns, Endpoint
 from gateway.datalayer.store import Datastore
@@ -108,6 +109,7 @@ class Scraper:
         self._pace = pace
         self._clock = clock
         self._rng = rng
+        self._origin = rng.random()
         self._tls = tls
         self._counts: ScrapeCounts = NoCounts() if counts is None else counts
         self._timeout = timeout
@@ -161,6 +163,7 @@ class Scraper:
         followed = self._by_slot[endpoint.slot] = _Followed(begin(self._pace))
         self._asked_per_second += 1 / followed.plan.interval
         try:
+            phase = phase_seconds(endpoint.slot, self._origin)
             pool_size = len(self._store.state.endpoints)
             await followed.alarm.sleep(first_delay(self._pace, pool_size, self._rng))
             while (current := self._store.endpoint(endpoint.namespace, endpoint.name)) is not None:
@@ -171,7 +174,10 @@ class Scraper:
                     self._somebody_rests.set()
                 self._asked_per_second += 1 / followed.plan.interval
                 crowding = self._asked_per_second / self._pace.per_second
-                await followed.alarm.sleep(delay(followed.plan, self._pace, crowding, self._rng))
+                now = self._clock.now()
+                await followed.alarm.sleep(
+                    delay(followed.plan, self._pace, crowding, now, phase, self._rng)
+                )
         finally:
             self._asked_per_second -= 1 / followed.plan.interval
             if followed.client is not None:

@@ -7,16 +7,26 @@ costs most where it tells least. What has just been read loses its worth as requ
 an endpoint whose numbers repeated themselves is asked half as often each time, down to a floor that
 still keeps its numbers believed. So is one that has requests of ours: a server that works shows it
 from one step to the next, and until it does our own account speaks for it.
+
+Endpoints are asked in cohorts, at common points of time: a process that wakes for one page alone
+finds its caches cold, and pays for the waking two to four times what the page costs.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
 BACKOFF = 2.0
 JITTER = 0.1
-"""Share by which a delay varies, so that endpoints do not fall into step."""
+"""Share by which a delay varies in a crowd, so that cohorts do not fall into step."""
+COHORT = 8
+"""Endpoints asked together: a millisecond of reading, for which a request may have to wait."""
+GOLDEN = 0.6180339887498949
+"""Its multiples, modulo anything, keep their distance: the phases of cohorts."""
+MARGIN = 0.1
+"""Of a step: what is closer than this has just been; timers may be a little early."""
 IDLE_SECONDS = 0.5
 FRESH_SHARE = 0.4
 """Of the staleness threshold: the longest time between two scrapes of a healthy endpoint. With
@@ -24,8 +34,9 @@ jitter and the scrape itself it stays below the half up to which numbers are ful
 DEAD_SECONDS = 2.0
 SCRAPES_PER_SECOND = 800.0
 """What one process may spend on scraping: about a tenth of a core."""
-PAGE_BYTES_PER_SECOND = 8 << 20
-"""Of one endpoint: a page of 52 KB may come as often as anybody likes, one of 8 MiB may not."""
+PAGE_BYTES_PER_SECOND = 4 << 20
+"""Of one endpoint, or up to twice that: a page of 52 KB may come as often as anybody likes, one of
+8 MiB may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +116,27 @@ def first_delay(pace: Pace, endpoints: int, rng: random.Random) -> float:
     return rng.uniform(0.0, min(endpoints / pace.per_second, pace.ceiling))
 
 
-def delay(plan: Plan, pace: Pace, crowding: float, rng: random.Random) -> float:
-    """Seconds until the next scrape.
+def phase_seconds(slot: int, origin: float) -> float:
+    """Where the steps of the endpoint in ``slot`` begin; ``origin`` is this process's own, 0..1."""
+    return (origin + slot // COHORT * GOLDEN) % 1.0
+
+
+def delay(
+    plan: Plan, pace: Pace, crowding: float, now: float, phase: float, rng: random.Random
+) -> float:
+    """Seconds from ``now`` until the next scrape.
+
+    It falls on a multiple of a step, counted from ``phase``: the greatest ``pace.busy * 2**k`` that
+    is no longer than the plan's interval, so that the steps of a cohort's slow and fast coincide.
 
     ``crowding`` is the rate that all plans ask for over the rate there is. Above 1 every interval
-    is stretched by it, but no further than ``ceiling``: freshness goes before the budget.
+    is stretched by it, but no further than ``ceiling``: freshness goes before the budget. Then
+    the process never rests, and there are no steps to keep.
     """
-    stretched = min(plan.interval * max(crowding, 1.0), max(plan.interval, pace.ceiling))
-    return stretched * rng.uniform(1.0 - JITTER, 1.0 + JITTER)
+    if crowding > 1.0:
+        stretched = min(plan.interval * crowding, max(plan.interval, pace.ceiling))
+        return stretched * rng.uniform(1.0 - JITTER, 1.0 + JITTER)
+    doublings = math.floor(math.log2(max(plan.interval / pace.busy, 1.0)))
+    step = pace.busy * 2.0**doublings
+    ahead = step - (now - phase) % step
+    return ahead if ahead > MARGIN * step else ahead + step

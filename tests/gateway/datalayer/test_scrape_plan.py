@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.datalayer.confidence import FRESH_SHARE as BELIEVED_SHARE
 from gateway.datalayer.scrape_plan import (
+    COHORT,
     JITTER,
     Plan,
     Result,
@@ -18,6 +20,7 @@ from gateway.datalayer.scrape_plan import (
     delay,
     first_delay,
     pace,
+    phase_seconds,
 )
 
 PACE = pace(0.05, 2.0)
@@ -82,10 +85,37 @@ def test_a_longer_interval_of_the_operators_holds() -> None:
 
 def test_a_crowd_stretches_intervals_up_to_the_ceiling() -> None:
     rng = random.Random(1)
-    doubled = [delay(Plan(0.05), PACE, 2.0, rng) for _ in range(100)]
+    doubled = [delay(Plan(0.05), PACE, 2.0, 0.0, 0.0, rng) for _ in range(100)]
     assert all(0.09 <= seconds <= 0.11 for seconds in doubled)
-    most = [delay(Plan(0.05), PACE, 1000.0, rng) for _ in range(100)]
+    most = [delay(Plan(0.05), PACE, 1000.0, 0.0, 0.0, rng) for _ in range(100)]
     assert all(seconds <= PACE.ceiling * (1 + JITTER) for seconds in most)
+
+
+def test_a_cohort_is_asked_together_whatever_its_paces() -> None:
+    """The steps of the slow fall on steps of the fast, and cohorts keep out of each other's way."""
+    rng = random.Random(1)
+    phases = [phase_seconds(slot, 0.3) for slot in range(COHORT * 5)]
+    assert len(set(phases[:COHORT])) == 1
+    apart = sorted({round(phase % 0.05, 9) for phase in phases})
+    assert len(apart) == 5
+    assert min(b - a for a, b in pairwise(apart)) > 0.004
+
+    def points(interval: float, now: float) -> list[float]:
+        seen = []
+        while now < 2.0:
+            now += delay(Plan(interval), PACE, 1.0, now, phases[0], rng)
+            seen.append(round(now - phases[0], 6))
+        return seen
+
+    slow, fast = points(0.5, 0.513), points(0.05, 0.527)
+    assert [round(b - a, 6) for a, b in pairwise(slow)] == [0.4] * (len(slow) - 1)
+    assert [round(b - a, 6) for a, b in pairwise(fast)] == [0.05] * (len(fast) - 1)
+    assert set(slow[:-1]) <= {*fast, *points(0.05, 0.0)}
+
+
+def test_a_timer_that_is_early_does_not_scrape_twice() -> None:
+    wait = delay(Plan(0.05), PACE, 1.0, 0.9999, 0.0, random.Random(1))
+    assert wait == pytest.approx(0.0501)
 
 
 def test_a_thousand_endpoints_do_not_begin_together() -> None:
@@ -106,10 +136,11 @@ results = st.sampled_from([STILL, MOVED, ACTIVE, FAILED])
     st.floats(0.2, 60.0),
     st.lists(results, max_size=30),
     st.floats(0.0, 1e4),
+    st.floats(0.0, 1e6),
     st.integers(0, 2**32),
 )
 def test_an_endpoint_that_answers_stays_believed(
-    refresh: float, threshold: float, history: list[Result], crowding: float, seed: int
+    refresh: float, threshold: float, history: list[Result], crowding: float, now: float, seed: int
 ) -> None:
     """Unless the operator asks for slower scrapes than the threshold allows."""
     bounds = pace(refresh, threshold)
@@ -117,13 +148,14 @@ def test_an_endpoint_that_answers_stays_believed(
     for result in history:
         plan = after(plan, result, bounds)
         assert bounds.busy <= plan.interval <= max(bounds.dead, bounds.idle)
-    wait = delay(plan, bounds, crowding, random.Random(seed))
-    assert wait >= bounds.busy * (1 - JITTER)
+    rng = random.Random(seed)
+    wait = delay(plan, bounds, crowding, now, phase_seconds(seed % 1000, rng.random()), rng)
+    assert 0.09 * bounds.busy <= wait <= max(plan.interval, bounds.ceiling) * 1.1 + 1e-6
     if not plan.failures and refresh <= 0.4 * threshold:
         assert wait <= BELIEVED_SHARE * threshold
 
 
-def test_a_fleet_at_rest_costs_two_scrapes_a_second_each() -> None:
+def test_a_fleet_at_rest_costs_two_and_a_half_scrapes_a_second_each() -> None:
     """A minute of virtual time, eight endpoints."""
     rng = random.Random(1)
     scrapes = 0
@@ -132,5 +164,5 @@ def test_a_fleet_at_rest_costs_two_scrapes_a_second_each() -> None:
         while now < 60.0:
             scrapes += 1
             plan = after(plan, STILL, PACE)
-            now += delay(plan, PACE, 1.0, rng)
-    assert 8 * 60 * 1.9 < scrapes < 8 * 60 * 2.2
+            now += delay(plan, PACE, 1.0, now, 0.0, rng)
+    assert 8 * 60 * 2.4 < scrapes < 8 * 60 * 2.6
