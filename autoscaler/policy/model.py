@@ -177,6 +177,12 @@ class Policy:
                 return model
         raise KeyError(name)
 
+    def in_turn(self) -> tuple[ModelPolicy, ...]:
+        """Models in the order in which they are served: the interactive first, then as written."""
+        return tuple(
+            sorted(self.models, key=lambda each: each.service_class is not ServiceClass.INTERACTIVE)
+        )
+
     def pool(self, name: str) -> PoolPolicy:
         """The pool called ``name``; KeyError where the policy has none."""
         for pool in self.pools:

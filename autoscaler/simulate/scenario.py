@@ -59,10 +59,9 @@ class Scenario:
         spec = matched(self.plant, self.policy)
         said = self.policy.model(self.model) if self.model else self.policy.models[0]
         model = informed(spec, said)
-        models = tuple(model if each is said else each for each in self.policy.models)
         return alone(
             spec,
-            replace(self.policy, models=models),
+            replace(self.policy, models=(model,)),  # it has all pools to itself
             model,
             self.demand,
             self.seed,

@@ -12,7 +12,7 @@ from typing import Any
 
 from autoscaler.observe.history import History
 from autoscaler.observe.observation import Observation
-from autoscaler.policy.model import ModelPolicy, Policy, ServiceClass
+from autoscaler.policy.model import Policy
 from autoscaler.simulate.catalog import CONTROLLERS, OURS, remembered
 from autoscaler.simulate.demand import DemandSeries
 from autoscaler.simulate.fluid import STEP_S
@@ -121,7 +121,8 @@ def run_together(
         )
         for number, model in enumerate(models)
     ]
-    first = sorted(plants, key=lambda each: _comes_after(each.model))
+    turn = [model.name for model in policy.in_turn()]
+    first = sorted(plants, key=lambda each: turn.index(each.model.name))
     shares = [Share(each.tallies, each.uses, each.first_replicas()) for each in first]
     begin(site.providers, spec, policy, shares)
     for plant in plants:
@@ -184,10 +185,6 @@ def _each(controller: str, plants: list[Plant], knob: float | None) -> Decides:
     made = {plant.model.name: entry.controller(plant, knob) for plant in plants}
     period_s = next(iter(made.values())).period_s
     return Decides(period_s, lambda seen: {n: made[n].decide(each) for n, each in seen.items()})
-
-
-def _comes_after(model: ModelPolicy) -> bool:
-    return model.service_class is not ServiceClass.INTERACTIVE
 
 
 def _add(whole: Minute, part: Minute) -> None:

@@ -24,10 +24,7 @@ class PlannerFleet:
         self.policy = policy
         self.period_s = policy.period_s
         self.planners = dict(planners)
-        order = sorted(
-            policy.models, key=lambda model: model.service_class is not ServiceClass.INTERACTIVE
-        )
-        self._order = [model.name for model in order]
+        self._order = [model.name for model in policy.in_turn()]
 
     @classmethod
     def of(cls, policy: Policy, *, histories: Mapping[str, History] | None = None) -> PlannerFleet:

@@ -17,7 +17,7 @@ from autoscaler.capacity.profiles import profile_of
 from autoscaler.observe.history import History
 from autoscaler.observe.observation import Observation
 from autoscaler.policy.model import Mode, ModelPolicy, Policy
-from autoscaler.policy.pools import AUTOSCALED
+from autoscaler.policy.pools import AUTOSCALED, PoolPolicy
 from autoscaler.policy.schedule import Announced, announced
 from autoscaler.sizing.decision import Decision, Reason
 from autoscaler.sizing.estimate import Estimate, Estimator
@@ -58,7 +58,10 @@ class Planner:
         self.period_s = policy.period_s
         self.policy = policy
         self.model = model
-        self.books = [PoolBook.of(model, *place) for place in policy.variants(model)]
+        self.books = [
+            PoolBook.of(model, variant, _least_of(policy, model, pool))
+            for variant, pool in policy.variants(model)
+        ]
         self.estimator = Estimator(model, history, profile_of(model))
         autoscaled = all(book.pool.mode in AUTOSCALED for book in self.books)
         rest_s = _AUTOSCALER_RESTS_S if autoscaled else 0.0
@@ -240,3 +243,13 @@ class Planner:
             survive_zones=self.model.survive_zone_loss,
         )
         return affordable(loosened(question, self.model.max_replicas))
+
+
+def _least_of(policy: Policy, model: ModelPolicy, pool: PoolPolicy) -> PoolPolicy:
+    """``pool``, whose least units the first model in turn keeps, and not each model again."""
+    first = next(each for each in policy.in_turn() if _uses(policy, each, pool))
+    return pool if first.name == model.name else replace(pool, min_units=0)
+
+
+def _uses(policy: Policy, model: ModelPolicy, pool: PoolPolicy) -> bool:
+    return any(each.name == pool.name for _, each in policy.variants(model))

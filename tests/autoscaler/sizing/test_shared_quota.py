@@ -13,9 +13,9 @@ from autoscaler.sizing.fleet import PlannerFleet
 from tests.autoscaler.sizing.builders import Fleet, demand
 
 
-def policy_of(*models: str) -> Policy:
+def policy_of(*models: str, **pool: int) -> Policy:
     listed = [{"name": name, "class": name.split("-")[0]} for name in models]
-    pools = [{"name": "a", "maxUnits": 30}]
+    pools = [{"name": "a", "maxUnits": 30, **pool}]
     return load_policy({"mode": "active", "models": listed, "pools": pools})
 
 
@@ -77,6 +77,13 @@ def test_a_batch_model_still_yields_what_an_interactive_one_needs() -> None:
         assert sum(sizes.values()) <= shared.nodes
     sizes = shared.tick({"interactive": 9.0, "batch": 12.0}, 5)
     assert sizes["interactive"] >= 10
+
+
+def test_a_pools_least_units_are_kept_once_and_not_by_each_model() -> None:
+    shared = Shared(policy_of("batch", "interactive", minUnits=4))
+    for _ in range(40):
+        shared.tick({"batch": 0.2, "interactive": 0.2}, None)
+    assert shared.tick({"batch": 0.2, "interactive": 0.2}, None) == {"batch": 1, "interactive": 4}
 
 
 EPISODES = st.lists(
