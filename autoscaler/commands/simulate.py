@@ -132,6 +132,7 @@ def totals(document: dict[str, Any]) -> str:
     for name, part in document["models"].items():
         lines.append(
             f"  {name}: {part['requests']:,.0f} requests, {part['violation_fraction']:.2%} late, "
+            f"{part['node_hours']:,.1f} node-hours, cost {part['cost']:,.2f}, "
             f"{part['actions']} changes of size, {part['flaps']} flaps"
         )
     lines.append(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from collections import Counter
 
 from autoscaler.simulate.plant_file import Spread
 from autoscaler.simulate.units import FleetShape, Pod, PodState, Tally, Unit, UnitState, drawn
@@ -62,6 +63,11 @@ class Fleet:
     def billed_units(self) -> int:
         """Units that are paid for: from their start on."""
         return self.units_up + self.units_starting
+
+    def billed_to(self) -> Counter[Tally]:
+        """Units that are paid for and have pods on them, or will, by the model of these."""
+        paid = (Unit.UP, Unit.STARTING)
+        return Counter(u.pods[0].of for u in self.units if u.pods and u.state in paid)
 
     def add(self, now_s: float, zone: str, *, held: bool, delay_s: float = 0.0) -> UnitState:
         """Ask for one unit; ``held`` ones start when ``start`` is called."""

@@ -7,7 +7,7 @@ The loop is boring: 5 s pass, then every ``period_s`` observe, decide, obey. Cal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from autoscaler.simulate.fluid import STEP_S
 from autoscaler.simulate.plant import Plant, Step
@@ -99,6 +99,33 @@ class Bill:
             units = fleet.billed_units()
             minute.unit_cost += units * price * STEP_S / 3600.0
             minute.node_s += units * nodes * STEP_S
+
+
+class SplitBill:
+    """The same, and each model's part: a pool is paid for in proportion to the units in use."""
+
+    def __init__(self, site: Site, plants: Sequence[Plant]) -> None:
+        self._site = site
+        self._bill = Bill(site)
+        self._plants = plants
+
+    def add(self, whole: Minute, parts: Sequence[Minute]) -> None:
+        """Charge one step: ``parts`` are the plants' minutes, in their order."""
+        self._bill.add(whole)
+        for name, provider in self._site.providers.items():
+            units = provider.fleet.billed_units()
+            if not units:
+                continue
+            on = provider.fleet.billed_to()
+            used = [on.get(plant.tallies[name], 0) for plant in self._plants]
+            if not any(used):  # nobody's yet: of all who may use the pool alike
+                used = [int(name in plant.uses) for plant in self._plants]
+            if not any(used):
+                used = [1] * len(self._plants)
+            each_s = units * STEP_S / sum(used)
+            for count, part in zip(used, parts, strict=True):
+                part.unit_cost += count * each_s * self._site.prices[name] / 3600.0
+                part.node_s += count * each_s * provider.pool.nodes_per_unit
 
 
 def _close(last: Minute, overdue: float, recorder: Recorder) -> None:

@@ -21,7 +21,7 @@ from autoscaler.simulate.plant_file import PlantSpec, matched
 from autoscaler.simulate.pools import Owner, Share, begin
 from autoscaler.simulate.provider_calls import Call
 from autoscaler.simulate.record import Minute, Recorder, covered, outcome
-from autoscaler.simulate.run import STEPS_A_MINUTE, Bill, Tape
+from autoscaler.simulate.run import STEPS_A_MINUTE, SplitBill, Tape
 from autoscaler.simulate.scenario import start_of
 from autoscaler.simulate.site import Site
 from autoscaler.simulate.truth import informed
@@ -65,10 +65,8 @@ class Run:
             for decision in recorder.decisions
         ]
         for document in documents.values():
-            for key in ("controller", "node_hours", "cost", "calls"):
-                del document[key]  # what units cost is the site's
-            for minute in document["minutes"]:
-                del minute["nodes"], minute["cost"]
+            for key in ("controller", "calls"):
+                del document[key]  # these are the site's
         return {
             **outcome(self.controller, self.whole, self.calls).document(first_t_s),
             "actions": sum(part.actions for part in parts.values()),
@@ -141,7 +139,7 @@ def _driven(
     every = max(1, round(decides.period_s / STEP_S))
     tapes = {p.model.name: Tape(p, Recorder(sized=p.size())) for p in plants}
     made = Run(name, {model: tape.recorder for model, tape in tapes.items()}, site.calls)
-    bill, whole = Bill(site), Minute()
+    bill, whole = SplitBill(site, plants), Minute()
     for plant in plants:
         plant.steps_of_window = every
     steps = len(plants[0].demand)
@@ -153,7 +151,7 @@ def _driven(
         site.advance(now_s)
         for tape in tapes.values():
             tape.add(index, tape.plant.serve())
-        bill.add(whole)
+        bill.add(whole, [tape.minute for tape in tapes.values()])
         if (index + 1) % every == 0:
             decisions = decides.decide({plant.model.name: plant.observe() for plant in plants})
             for model, decision in decisions.items():

@@ -73,7 +73,9 @@ def test_the_whole_is_what_its_models_come_to() -> None:
     parts = found["models"].values()
     for key in ("requests", "actions", "flaps"):
         assert found[key] == pytest.approx(sum(part[key] for part in parts))
-    for key in ("demand", "capacity_ready", "queue", "violations", "replicas_ready"):
+    for key in ("node_hours", "cost"):
+        assert found[key] == pytest.approx(sum(part[key] for part in parts), abs=1e-5)
+    for key in found["minutes"][0].keys() - {"t_s"}:
         minutes = zip(*(part["minutes"] for part in parts), strict=True)
         sums = [sum(minute[key] for minute in each) for each in minutes]
         assert [m[key] for m in found["minutes"]] == pytest.approx(sums, abs=1e-4)
@@ -81,6 +83,26 @@ def test_the_whole_is_what_its_models_come_to() -> None:
     times = [decision["t_s"] for decision in found["decisions"]]
     assert times == sorted(times)
     assert {decision["model"] for decision in found["decisions"]} == {"chat", "night"}
+
+
+def test_a_unit_is_paid_by_the_model_that_stands_on_it() -> None:
+    """The chat doubles its units while the night keeps its own; neither pays for the other's."""
+    found = two(policy(quota=40, nodesPerUnit=2)).document()["models"]
+    chat, night = found["chat"]["minutes"], found["night"]["minutes"]
+    assert chat[-1]["nodes"] > 1.8 * chat[30]["nodes"]
+    assert night[-1]["nodes"] == pytest.approx(night[30]["nodes"], rel=0.3)
+    for minute in (*chat[-20:], *night[-20:]):
+        assert minute["nodes"] == pytest.approx(2 * minute["replicas_ready"], abs=2.01)
+        assert minute["cost"] == pytest.approx(minute["nodes"] / 2 * 2 / 60, abs=1e-5)
+
+
+def test_units_that_nobody_stands_on_are_paid_in_proportion_to_those_that_are_used() -> None:
+    first = two(policy(), pools=[{"name": "a", "initialUnits": 12}]).document()
+    whole, parts = first["minutes"][0], [m["minutes"][0] for m in first["models"].values()]
+    on = [minute["replicas_ready"] for minute in parts]
+    shares = [12 * count / sum(on) for count in on]
+    assert whole["nodes"] == 12.0
+    assert [minute["nodes"] for minute in parts] == pytest.approx(shares, abs=1e-5)
 
 
 @pytest.mark.parametrize("controller", ["predictive", "hpa-rate"])
