@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from autoscaler.actuate.preflight import rights
+from autoscaler.actuate.preflight import classes, rights
 from autoscaler.actuate.preflight.finding import Finding, Level
 from autoscaler.actuate.rungs import ladder
+from autoscaler.actuate.rungs.documents import CLASSES, class_of
 from autoscaler.policy.model import Policy
-from autoscaler.policy.pools import PoolMode
+from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.config.errors import ConfigError
 from loadstar.kube.calls import Creates, ReadsPaths
-from loadstar.kube.errors import ApiError
+from loadstar.kube.errors import ApiError, NotFound
 from loadstar.kube.resources import Resource
 
 SELF_REVIEWS = Resource(
@@ -35,7 +36,20 @@ async def in_cluster(policy: Policy, kube: Kube) -> list[Finding]:
     for pool in policy.pools:
         if pool.mode in ladder.NEEDS:
             found.append(await _rung(kube, pool.name, pool.mode))
+            if pool.mode is PoolMode.COMPUTE_CLASS and found[-1].level is Level.OK:
+                found += await _class(kube, pool)
     return found
+
+
+async def _class(kube: Kube, pool: PoolPolicy) -> list[Finding]:
+    name = class_of(pool)
+    try:
+        document = await kube.raw(CLASSES.path("", name))
+    except NotFound:
+        document = None
+    except ApiError as error:
+        return [Finding(Level.UNKNOWN, f"pool {pool.name}", str(error))]
+    return classes.judge(pool.name, name, document)
 
 
 async def _may(kube: Kube, access: rights.Access) -> list[Finding]:

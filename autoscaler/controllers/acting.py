@@ -176,8 +176,8 @@ class Acting:
             room = await driver.tick(units, seen.replicas_ready + seen.replicas_starting, now_s)
             if room.written:
                 log.info("room kept", extra={"pool": pool.name, "written": list(room.written)})
-            if room.refused:
-                log.warning(room.refused, extra={"pool": pool.name})
+            for warning in filter(None, (room.refused, room.lesser)):
+                log.warning(warning, extra={"pool": pool.name})
             self.circuits.waits(
                 pool.name, short=seen.units_ready < units, now_s=now_s, failed=bool(room.refused)
             )

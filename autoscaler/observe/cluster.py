@@ -12,7 +12,7 @@ from typing import Any
 
 from autoscaler.observe.observation import PoolSupply
 from autoscaler.policy.model import ModelPolicy
-from autoscaler.policy.pools import PoolPolicy
+from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.kube.conditions import is_true, seconds_of
 
 NODE_POOL = "cloud.google.com/gke-nodepool"
@@ -132,6 +132,8 @@ def pool_labels(pool: PoolPolicy) -> Mapping[str, str]:
         return {NODE_POOL: pool.node_pool}
     if pool.compute_class:
         return {COMPUTE_CLASS: pool.compute_class}
+    if pool.mode is PoolMode.COMPUTE_CLASS:
+        return {COMPUTE_CLASS: pool.name}
     return {NODE_POOL: pool.name}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from autoscaler.policy.pools import PoolPolicy
+from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.config.errors import Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def contradictions(policy: Policy) -> Iterator[Problem]:
     """Everything that cannot be meant, with paths from the document's root."""
     yield from _twice("models", policy.models)
     yield from _twice("pools", policy.pools)
+    yield from _one_class(policy.pools)
     names = [pool.name for pool in policy.pools]
     known = []
     for m, model in enumerate(policy.models):
@@ -42,6 +43,19 @@ def _twice(path: str, named: Sequence[ModelPolicy | PoolPolicy]) -> Iterator[Pro
         if each.name in seen:
             yield Problem(f"{path}[{index}].name", f'"{each.name}" is there twice')
         seen.add(each.name)
+
+
+def _one_class(pools: Sequence[PoolPolicy]) -> Iterator[Problem]:
+    """A ComputeClass keeps one minimum of nodes: two pools would overwrite each other's."""
+    owners: dict[str, str] = {}
+    for index, pool in enumerate(pools):
+        if pool.mode is not PoolMode.COMPUTE_CLASS:
+            continue
+        name = pool.compute_class or pool.name
+        if name in owners:
+            said = f'"{name}" is the class of pool "{owners[name]}" too; give each its own'
+            yield Problem(f"pools[{index}].computeClass", said)
+        owners.setdefault(name, pool.name)
 
 
 def _sizes(policy: Policy, model: ModelPolicy, path: str) -> Iterator[Problem]:

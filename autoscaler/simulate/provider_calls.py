@@ -49,7 +49,7 @@ def floor_call(pool: Pool, units: int) -> Request:
             body: dict[str, Any] = {"spec": {"replicas": units * pool.replicas_per_unit}}
             return "autoscaling.x-k8s.io/v1beta1", f"PATCH capacitybuffers/{name}", body
         case PoolMode.COMPUTE_CLASS:
-            body = {"spec": {"minimumCapacity": {"nodes": nodes}}}
+            body = {"spec": {"minimumCapacity": {"targetNodeCount": nodes}}}
             return "cloud.google.com/v1", f"PATCH computeclasses/{name}", body
         case PoolMode.PLACEHOLDER:
             body = {"spec": {"replicas": units * pool.replicas_per_unit}}

@@ -24,11 +24,15 @@ class Write:
 
 @dataclass
 class KubeDocuments:
-    """``writes`` is every write that was tried; ``refuse`` holds errors for the next of them."""
+    """``writes`` is every write that was tried; ``refuse`` holds errors for the next of them.
+
+    ``pruned`` are fields of a spec that this server does not know and drops without a word.
+    """
 
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     refuse: list[ApiError] = field(default_factory=list)
+    pruned: set[str] = field(default_factory=set)
     _version: int = 0
 
     def put(self, resource: Resource, document: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +86,10 @@ class KubeDocuments:
         self._write("apply", f"{resource}/{metadata['name']}", document.get("spec"), field_manager)
         key = (resource.plural, metadata.get("namespace", ""), metadata["name"])
         before = copy.deepcopy(self.objects.get(key, {"metadata": {}}))
-        return self.put(resource, _merged(before, document))
+        made = _merged(before, document)
+        for name in self.pruned & set(made.get("spec", {})):
+            del made["spec"][name]
+        return self.put(resource, made)
 
     async def patch(
         self,

@@ -56,6 +56,24 @@ SPECS: dict[Resource, dict[str, Any]] = {
 }
 
 
+PRIORITY = fields(machineFamily=TEXT, machineType=TEXT, gpu=fields(type=TEXT, count=INT))
+CLASS = fields(
+    priorities={"type": "array", "maxItems": 100, "items": PRIORITY},
+    minimumCapacity=fields(targetNodeCount=INT),
+    whenUnsatisfiable={**TEXT, "default": "DoNotScaleUp"},
+)
+"""Of a ComputeClass what the rung touches, and the rule by which it may be refused."""
+CLASS["required"] = ["whenUnsatisfiable"]
+CLASS["x-kubernetes-validations"] = [
+    {
+        "rule": "!has(self.minimumCapacity) || !has(self.minimumCapacity.targetNodeCount) || "
+        "self.priorities.all(each, has(each.machineType) || has(each.gpu))",
+        "message": "a minimum needs the machine of each priority",
+    }
+]
+SPECS[documents.CLASSES] = CLASS
+
+
 def definition(resource: Resource, spec: dict[str, Any]) -> dict[str, Any]:
     subresources: dict[str, Any] = {"status": {}}
     if resource is LEADER_WORKER_SETS:
@@ -85,7 +103,7 @@ def definition(resource: Resource, spec: dict[str, Any]) -> dict[str, Any]:
         },
         "spec": {
             "group": resource.group,
-            "scope": "Namespaced",
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
             "names": names,
             "versions": [version],
         },
@@ -193,6 +211,57 @@ async def test_room_is_made_and_given_back(
             (container,) = found["spec"]["template"]["spec"]["containers"]
             assert container["resources"]["limits"] == {"cpu": "4", "nvidia.com/gpu": "2"}
             await kube.delete(documents.PRIORITIES, documents.PRIORITY)
+
+
+def compute_class(name: str, **priority: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": documents.CLASSES.api_version,
+        "kind": documents.CLASSES.kind,
+        "metadata": {"name": name},
+        "spec": {"priorities": [priority]},
+    }
+
+
+async def test_a_class_keeps_a_minimum_of_nodes_and_all_else_of_its_operator(
+    kinds: ControlPlane, kube_namespace: str
+) -> None:
+    gpu = {"type": "nvidia-l4", "count": 2}
+    await asyncio.to_thread(kinds.objects.apply, compute_class("l4", gpu=gpu))
+    pool = PoolPolicy(name="l4", mode=PoolMode.COMPUTE_CLASS)
+    async with client(kinds) as kube:
+        target = TargetPolicy(name="llama")
+        room = RoomDriver(pool, pool.mode, target, kube_namespace, kube, gate())
+        assert (await room.tick(5, 2, 0.0)).lesser == ""
+        found = await kube.get(documents.CLASSES, "l4")
+        assert found["spec"] == {
+            "priorities": [{"gpu": gpu}],
+            "minimumCapacity": {"targetNodeCount": 5},
+            "whenUnsatisfiable": "DoNotScaleUp",
+        }
+        await room.tick(0, 0, 15.0)
+        found = await kube.get(documents.CLASSES, "l4")
+        assert found["spec"]["minimumCapacity"] == {"targetNodeCount": 0}
+
+
+async def test_a_class_that_names_no_machine_is_left_as_it_is_and_placeholders_serve(
+    kinds: ControlPlane, kube_namespace: str
+) -> None:
+    """The rule refuses the minimum, and this server has never heard of buffers."""
+    any_machine = compute_class("any", machineFamily="n4")
+    await asyncio.to_thread(kinds.objects.apply, [deployment(kube_namespace), any_machine])
+    pool = PoolPolicy(name="any", mode=PoolMode.COMPUTE_CLASS)
+    async with client(kinds) as kube:
+        target = TargetPolicy(name="llama")
+        room = RoomDriver(pool, pool.mode, target, kube_namespace, kube, gate())
+        assert "a minimum needs the machine" in (await room.tick(5, 2, 0.0)).lesser
+        assert "no buffers" in (await room.tick(5, 2, 15.0)).lesser
+        await room.tick(5, 2, 30.0)
+        found = await kube.get(PLACEHOLDERS, "loadstar-any", kube_namespace)
+        assert found["spec"]["replicas"] == 3
+        spec = (await kube.get(documents.CLASSES, "any"))["spec"]
+        assert spec["priorities"] == [{"machineFamily": "n4"}]
+        assert not {"minimumCapacity", "buffers"} & spec.keys()
+        await kube.delete(documents.PRIORITIES, documents.PRIORITY)
 
 
 PLACEHOLDERS = Resource("apps", "v1", "deployments", "Deployment")

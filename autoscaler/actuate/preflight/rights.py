@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.actuate.rungs.documents import CLASSES, class_of
 from autoscaler.actuate.workload.documents import SCALABLE
 from autoscaler.policy.model import Policy
 from autoscaler.policy.pools import PoolMode
@@ -87,6 +88,10 @@ def in_cluster(policy: Policy) -> tuple[Access, ...]:
             if mode is PoolMode.PLACEHOLDER:
                 found[Access("create", "apps", "deployments", place)] = None
                 found[Access("create", "scheduling.k8s.io", "priorityclasses")] = None
+            if mode is PoolMode.COMPUTE_CLASS:
+                name = class_of(policy.pool(variant.pool))
+                for verb in ("get", "patch"):
+                    found[Access(verb, CLASSES.group, CLASSES.plural, name=name)] = None
             if mode is PoolMode.PROVISIONING_REQUEST:
                 group = "autoscaling.x-k8s.io"
                 found[Access("create", group, "provisioningrequests", place)] = None

@@ -24,6 +24,9 @@ PRIORITIES = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False
 )
 
+CLASS_MINIMUM, CLASS_BUFFERS = "minimumCapacity", "buffers"
+"""Fields of a ComputeClass by which it keeps nodes ahead of pods; a cluster may know either."""
+
 ACTIVE = "buffer.x-k8s.io/active-capacity"
 ATOMIC = "best-effort-atomic-scale-up.autoscaling.x-k8s.io"
 PRIORITY = "loadstar-placeholder"
@@ -40,6 +43,11 @@ def name_of(pool: PoolPolicy, model: str = "") -> str:
     return kept[:63].strip("-")
 
 
+def class_of(pool: PoolPolicy) -> str:
+    """The ComputeClass that ``pool`` stands for."""
+    return pool.compute_class or pool.name
+
+
 def spare_units(pool: PoolPolicy, wanted_units: int, replicas: int) -> int:
     """Units to keep free beyond those that ``replicas``, ready or starting, stand on."""
     return max(0, wanted_units - -(-replicas // pool.replicas_per_unit))
@@ -53,10 +61,15 @@ def buffer(
     return _document(resource, name_of(pool), namespace, spec)
 
 
-def compute_class(pool: PoolPolicy, limits: Mapping[str, str]) -> dict[str, Any]:
+def class_minimum(pool: PoolPolicy, nodes: int) -> dict[str, Any]:
+    """At least ``nodes`` nodes of the class, whatever stands on them: not spare ones, but all."""
+    return _document(CLASSES, class_of(pool), "", {CLASS_MINIMUM: {"targetNodeCount": nodes}})
+
+
+def class_buffer(pool: PoolPolicy, limits: Mapping[str, str]) -> dict[str, Any]:
     """The class's own buffer, bounded by ``limits``: resource to quantity."""
     buffers = [{"provisioningStrategy": ACTIVE, "limits": dict(limits)}]
-    return _document(CLASSES, pool.compute_class, "", {"buffers": buffers})
+    return _document(CLASSES, class_of(pool), "", {CLASS_BUFFERS: buffers})
 
 
 def placeholders(
@@ -171,7 +184,7 @@ def _document(
     if resource.namespaced:
         metadata["namespace"] = namespace
     if resource is CLASSES:
-        del metadata["labels"]  # the class is the operator's; only its buffer is ours
+        del metadata["labels"]  # the class is the operator's; only one field of it is ours
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,

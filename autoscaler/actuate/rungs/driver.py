@@ -19,12 +19,14 @@ from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.kube import quantity
 from loadstar.kube.calls import Applies, Deletes, Gets, Lists
 from loadstar.kube.conditions import is_true
-from loadstar.kube.errors import NotFound
+from loadstar.kube.errors import ApiError, Invalid, NotFound
 from loadstar.kube.resources import DEPLOYMENTS, Resource
 
 FIELD_MANAGER = "loadstar-autoscaler"
 REPEAT_S = 300.0
 """How often to apply what has not changed, in case somebody removed it."""
+UNKNOWN_FIELD = "not declared in schema"
+"""What a server says of a field that its version of a kind does not have."""
 MOST_REQUESTS = 32
 """Requests of one pool that may stand at once."""
 
@@ -35,10 +37,14 @@ class Kube(Gets, Lists, Applies, Deletes, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What one tick came to. ``refused`` is a request that the provider could not fill."""
+    """What one tick came to. ``refused`` is a request that the provider could not fill.
+
+    ``lesser`` says which means this cluster turned out not to have; the next tick uses the next.
+    """
 
     written: tuple[str, ...] = ()
     refused: str = ""
+    lesser: str = ""
 
 
 class RoomDriver:
@@ -65,6 +71,7 @@ class RoomDriver:
         self._applied: dict[str, tuple[int, float]] = {}
         """Name -> how much was asked for, and when."""
         self._has_priority = False
+        self._class_forms: tuple[str, ...] = (documents.CLASS_MINIMUM, documents.CLASS_BUFFERS)
 
     async def tick(self, wanted_units: int, replicas: int, now_s: float) -> Room:
         """Keep room for ``wanted_units`` in all, of which ``replicas`` pods have theirs already.
@@ -85,15 +92,9 @@ class RoomDriver:
                 )
                 return await self._same(self._buffers, document, pods, now_s)
             case PoolMode.COMPUTE_CLASS:
-                limits = _times(documents.requests(await self._pod()), pods)
-                document = documents.compute_class(self._pool, limits)
-                return await self._same(documents.CLASSES, document, pods, now_s)
+                return await self._class(wanted_units, pods, now_s)
             case PoolMode.PLACEHOLDER:
-                await self._priority()
-                document = documents.placeholders(
-                    self._pool, self._namespace, await self._pod(), pods
-                )
-                return await self._same(DEPLOYMENTS, document, pods, now_s)
+                return await self._placeholders(pods, now_s)
             case PoolMode.PROVISIONING_REQUEST:
                 return await self._requests(spare)
             case _:
@@ -111,13 +112,55 @@ class RoomDriver:
         pod: Mapping[str, Any] = template["spec"]
         return pod
 
+    async def _class(self, wanted_units: int, pods: int, now_s: float) -> Room:
+        """The class's minimum of nodes; its buffer where this server will not have that; else pods.
+
+        What the class lacks is for its operator to mend, so a form that was refused is not tried
+        again before the policy is read anew.
+        """
+        if not self._class_forms:
+            return await self._placeholders(pods, now_s)
+        form, name = self._class_forms[0], documents.class_of(self._pool)
+        if form == documents.CLASS_MINIMUM:
+            amount = wanted_units * self._pool.nodes_per_unit
+            document = documents.class_minimum(self._pool, amount)
+        else:
+            amount = pods
+            limits = _times(documents.requests(await self._pod()), pods)
+            document = documents.class_buffer(self._pool, limits)
+        if not self._due(name, amount, now_s):
+            return Room()
+        await self._kube.get(documents.CLASSES, name)  # applying to one that is not there makes it
+        try:
+            answer = await self._apply(documents.CLASSES, document)
+            refused = "" if form in (answer.get("spec") or {}) else "the server does not keep it"
+        except ApiError as error:
+            if not _unfit(error):
+                raise
+            refused = str(error)
+        if refused:
+            self._class_forms = self._class_forms[1:]
+            self._applied.pop(name, None)
+            return Room(lesser=f"{documents.CLASSES}/{name}: no {form}: {refused}")
+        self._applied[name] = (amount, now_s)
+        return Room(written=(f"{documents.CLASSES}/{name} {form} {amount}",))
+
+    async def _placeholders(self, pods: int, now_s: float) -> Room:
+        await self._priority()
+        document = documents.placeholders(self._pool, self._namespace, await self._pod(), pods)
+        return await self._same(DEPLOYMENTS, document, pods, now_s)
+
+    def _due(self, name: str, amount: int, now_s: float) -> bool:
+        """Whether ``amount`` was not asked for under ``name``, or not lately."""
+        before, at_s = self._applied.get(name, (-1, now_s))
+        return before != amount or now_s - at_s >= REPEAT_S
+
     async def _same(
         self, resource: Resource, document: dict[str, Any], amount: int, now_s: float
     ) -> Room:
         """Apply ``document`` unless it was lately, with this very amount."""
         name = document["metadata"]["name"]
-        before, at_s = self._applied.get(name, (-1, now_s))
-        if before == amount and now_s - at_s < REPEAT_S:
+        if not self._due(name, amount, now_s):
             return Room()
         await self._apply(resource, document)
         self._applied[name] = (amount, now_s)
@@ -164,17 +207,24 @@ class RoomDriver:
         await self._apply(documents.REQUESTS, asked)
         return f"+{asked['metadata']['name']}"
 
-    async def _apply(self, resource: Resource, document: dict[str, Any]) -> None:
+    async def _apply(self, resource: Resource, document: dict[str, Any]) -> dict[str, Any]:
         target = f"{resource}/{document['metadata']['name']}"
         body = document.get("spec", {})
         call = Call(api="kubernetes", method="apply", target=target, body=body)
         async with self._gate.writing(call):
-            await self._kube.apply(resource, document, field_manager=FIELD_MANAGER, force=True)
+            return await self._kube.apply(
+                resource, document, field_manager=FIELD_MANAGER, force=True
+            )
 
 
 def _times(resources: Mapping[str, str], pods: int) -> dict[str, str]:
     found = {name: quantity.parse(amount) for name, amount in resources.items()}
     return {name: str(replace(each, value=each.value * pods)) for name, each in found.items()}
+
+
+def _unfit(error: ApiError) -> bool:
+    """Whether the very document is what is wrong: the same again would fail again."""
+    return isinstance(error, Invalid) or UNKNOWN_FIELD in str(error)
 
 
 def _is(request: Mapping[str, Any], *conditions: str) -> bool:

@@ -12,6 +12,7 @@ from autoscaler.actuate.rungs.driver import Room, RoomDriver
 from autoscaler.errors import Advisory
 from autoscaler.policy.model import Mode, TargetPolicy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
+from loadstar.kube.errors import ApiError, Invalid, NotFound, ServerError
 from loadstar.kube.resources import DEPLOYMENTS
 from tests.fakes.kube_documents import KubeDocuments
 
@@ -27,12 +28,15 @@ POD = {
     ],
 }
 
+L4 = {"gpu": {"type": "nvidia-l4", "count": 2}}
+
 
 def cluster() -> KubeDocuments:
     kube = KubeDocuments()
     metadata = {"name": "vllm", "namespace": "prod"}
     spec: dict[str, Any] = {"replicas": 3, "template": {"spec": POD}}
     kube.put(DEPLOYMENTS, {"metadata": metadata, "spec": spec})
+    kube.put(documents.CLASSES, {"metadata": {"name": "l4"}, "spec": {"priorities": [L4]}})
     return kube
 
 
@@ -117,15 +121,74 @@ async def test_placeholders_stand_where_the_model_would_and_ask_for_as_much() ->
     assert kube.at(documents.PRIORITIES, "loadstar-placeholder")["value"] == -10
 
 
-async def test_a_class_buffers_as_much_as_the_missing_pods_ask_for() -> None:
+async def test_a_class_keeps_all_nodes_that_are_wanted_whatever_stands_on_them() -> None:
     kube = cluster()
-    await room(kube, PoolMode.COMPUTE_CLASS).tick(5, 3, 0.0)
+    one = room(kube, PoolMode.COMPUTE_CLASS, nodes_per_unit=4)
+    for now_s, units in ((0.0, 5), (15.0, 5), (30.0, 6), (45.0, 0)):
+        await one.tick(units, 3, now_s)
+    assert [w.body for w in kube.writes] == [
+        {"minimumCapacity": {"targetNodeCount": nodes}} for nodes in (20, 24, 0)
+    ]
+    assert kube.at(documents.CLASSES, "l4")["spec"]["priorities"] == [L4]  # nobody else's field
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(None, id="dropped without a word"),
+        pytest.param(Invalid("priority 0 names no machine", status=422), id="invalid"),
+        pytest.param(
+            ServerError(".spec.minimumCapacity: field not declared in schema", status=500),
+            id="unknown",
+        ),
+    ],
+)
+async def test_a_class_that_keeps_no_minimum_buffers_what_the_missing_pods_ask_for(
+    refusal: ApiError | None,
+) -> None:
+    kube = cluster()
+    if refusal is None:
+        kube.pruned = {"minimumCapacity"}
+    else:
+        kube.refuse = [refusal]
+    one = room(kube, PoolMode.COMPUTE_CLASS)
+    assert "no minimumCapacity" in (await one.tick(5, 3, 0.0)).lesser
+    await one.tick(5, 3, 15.0)
     assert kube.at(documents.CLASSES, "l4")["spec"]["buffers"] == [
         {
             "provisioningStrategy": "buffer.x-k8s.io/active-capacity",
             "limits": {"cpu": "16", "memory": "2Gi", "nvidia.com/gpu": "4"},
         }
     ]
+
+
+async def test_a_class_that_keeps_neither_leaves_it_to_placeholders() -> None:
+    kube = cluster()
+    kube.pruned = {"minimumCapacity", "buffers"}
+    one = room(kube, PoolMode.COMPUTE_CLASS)
+    for form in ("minimumCapacity", "buffers"):
+        assert f"no {form}" in (await one.tick(5, 3, 0.0)).lesser
+    assert (await one.tick(5, 3, 15.0)).lesser == ""
+    assert kube.at(DEPLOYMENTS, "loadstar-l4-spot", "prod")["spec"]["replicas"] == 2
+
+
+async def test_trouble_of_the_servers_own_is_no_reason_for_lesser_means() -> None:
+    kube = cluster()
+    kube.refuse = [ServerError("etcd leader changed", status=500)]
+    one = room(kube, PoolMode.COMPUTE_CLASS)
+    with pytest.raises(ServerError):
+        await one.tick(5, 3, 0.0)
+    assert (await one.tick(5, 3, 15.0)).written == (
+        "computeclasses.cloud.google.com/l4 minimumCapacity 5",
+    )
+
+
+async def test_a_class_that_is_not_there_is_not_made() -> None:
+    kube = cluster()
+    del kube.objects["computeclasses", "", "l4"]
+    with pytest.raises(NotFound, match="l4"):
+        await room(kube, PoolMode.COMPUTE_CLASS).tick(5, 3, 0.0)
+    assert kube.writes == []
 
 
 async def test_a_slice_is_requested_whole_and_one_at_a_time() -> None:

@@ -218,12 +218,19 @@ def test_a_pool_that_is_not_what_the_policy_takes_it_for(pool: str, cloud: Pool,
 class Cluster:
     """Answers reviews; ``denied`` are (verb, resource)."""
 
-    def __init__(self, denied: set[tuple[str, str]], served: Mapping[str, list[str]]) -> None:
-        self.denied, self.served = denied, served
+    def __init__(
+        self,
+        denied: set[tuple[str, str]],
+        served: Mapping[str, list[str]],
+        objects: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.denied, self.served, self.objects = denied, served, objects or {}
 
     async def raw(self, path: str, params: Mapping[str, str] | None = None) -> Any:
         if path == "/version":
             return {"gitVersion": "v1.36.3"}
+        if path in self.objects:
+            return self.objects[path]
         if path not in self.served:
             raise NotFound(path, status=404)
         return {"resources": [{"name": each} for each in self.served[path]]}
@@ -265,6 +272,45 @@ async def test_a_rung_that_is_not_served_says_which_will_be_used() -> None:
     )
     found = await in_cluster(policy("provisioningRequest"), Cluster(set(), {}))
     assert found[-1].level is Level.SHORT
+
+
+CLASS_L4 = "/apis/cloud.google.com/v1/computeclasses/l4"
+
+
+@pytest.mark.parametrize(
+    ("objects", "level", "says"),
+    [
+        pytest.param({}, Level.SHORT, "no ComputeClass l4", id="none"),
+        pytest.param(
+            {CLASS_L4: {"spec": {"priorities": [{"gpu": {}}, {"gpu": {"type": "nvidia-l4"}}]}}},
+            Level.SHORT,
+            "priorities 0 name no machine",
+            id="a priority that leaves the machine open",
+        ),
+        pytest.param(
+            {
+                CLASS_L4: {
+                    "spec": {
+                        "priorities": [
+                            {"machineType": "g2-standard-24"},
+                            {"reservations": {"affinity": "Specific"}},
+                        ]
+                    }
+                }
+            },
+            Level.OK,
+            "can keep a minimum of nodes",
+            id="all name it",
+        ),
+    ],
+)
+async def test_a_class_must_name_its_machines(
+    objects: Mapping[str, Any], level: Level, says: str
+) -> None:
+    served = {"/apis/cloud.google.com/v1": ["computeclasses"]}
+    found = await in_cluster(policy("computeClass"), Cluster(set(), served, objects))
+    assert found[-1].level is level
+    assert says in found[-1].text
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,12 @@ def test_all_problems_are_told_at_once_and_where() -> None:
             id="a floor above the quota",
         ),
         pytest.param(
+            "{models: [{name: m}], pools: [{name: p, mode: computeClass, computeClass: l4}, "
+            "{name: l4, mode: computeClass}]}",
+            'pools[1].computeClass: "l4" is the class of pool "p" too; give each its own',
+            id="a class of two pools",
+        ),
+        pytest.param(
             "{models: [{name: m}], pools: [{name: p, zones: [a, b, a]}]}",
             "pools[0]: zones names one twice; keep one",
             id="a zone twice",

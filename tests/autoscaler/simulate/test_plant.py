@@ -197,7 +197,11 @@ def test_a_regional_pool_is_resized_by_the_zone() -> None:
     ("mode", "method", "body"),
     [
         ("buffer", "PATCH capacitybuffers/a", {"spec": {"replicas": 3}}),
-        ("computeClass", "PATCH computeclasses/a", {"spec": {"minimumCapacity": {"nodes": 3}}}),
+        (
+            "computeClass",
+            "PATCH computeclasses/a",
+            {"spec": {"minimumCapacity": {"targetNodeCount": 3}}},
+        ),
         ("placeholder", "PATCH deployments/a-placeholder/scale", {"spec": {"replicas": 3}}),
         (
             "floor",
