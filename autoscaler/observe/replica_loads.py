@@ -48,6 +48,8 @@ class Replica:
     requests: float | None
     deletion_cost: int | None
     """As annotated; None without."""
+    node: str = ""
+    """Where it stands; "" where that is not known."""
 
 
 def by_pod(loads: Iterable[EndpointLoad]) -> dict[PodKey, PodLoad]:
@@ -123,7 +125,7 @@ def replicas(
             and now_s - load.observed_at_s <= stale_after_s
         )
         requests = load.requests if load is not None and known else None
-        found.append(Replica(pod.name, pod.ready, requests, pod.deletion_cost))
+        found.append(Replica(pod.name, pod.ready, requests, pod.deletion_cost, pod.node))
     return tuple(sorted(found, key=lambda replica: replica.name))
 
 

@@ -25,6 +25,7 @@ DOING = st.tuples(
     st.booleans(),
     st.sampled_from([None, 0.0, 1.0, 2.5, 40.0, 1e7]),
     st.sampled_from([None, None, LOWEST, LOWEST + 3, 5, -7]),
+    st.sampled_from(["", "m", "n", "o"]),
 )
 REPLICAS = st.lists(DOING, max_size=10).map(
     lambda rows: [Replica(f"p{number}", *row) for number, row in enumerate(rows)]
@@ -32,9 +33,14 @@ REPLICAS = st.lists(DOING, max_size=10).map(
 
 
 def replica(
-    name: str, requests: float | None, *, ready: bool = True, cost: int | None = None
+    name: str,
+    requests: float | None,
+    *,
+    ready: bool = True,
+    cost: int | None = None,
+    node: str = "",
 ) -> Replica:
-    return Replica(name, ready, requests, cost)
+    return Replica(name, ready, requests, cost, node)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +89,41 @@ def replica(
             id="what somebody else has annotated is theirs",
         ),
         pytest.param([replica("a", 1.0)], -3, {}, id="a workload that grows"),
+        pytest.param(
+            [
+                replica("a", 5.0, node="m"),
+                replica("b", 0.0, node="m"),
+                replica("c", 3.0, node="n"),
+                replica("d", 1.0, node="n"),
+            ],
+            2,
+            {"c": LOWEST + 3, "d": LOWEST + 1},
+            id="two of one node, though one of the other's is less busy",
+        ),
+        pytest.param(
+            [
+                replica("a", 5.0, node="m"),
+                replica("b", 5.0, node="m"),
+                replica("c", 0.0, node="m"),
+                replica("d", 9.0, node="n"),
+                replica("e", 1.0, node="n"),
+            ],
+            1,
+            {"e": LOWEST + 1},
+            id="one of the node that is nearest to being empty",
+        ),
+        pytest.param(
+            [
+                replica("a", 0.0, node="m"),
+                replica("b", None, node="m"),
+                replica("c", 9.0, node="n"),
+                replica("d", 9.0, node="n"),
+                replica("e", 9.0, node="n", ready=False),
+            ],
+            3,
+            {"c": LOWEST + 9, "d": LOWEST + 9},
+            id="a node is empty without a pod that goes anyway, and never of one that is unknown",
+        ),
     ],
 )
 def test_marks(there: list[Replica], leaving: int, written: dict[str, int | None]) -> None:
@@ -112,7 +153,7 @@ def test_once_written_nothing_more_is(there: list[Replica], leaving: int) -> Non
 
 
 def _with(each: Replica, cost: int | None) -> Replica:
-    return Replica(each.name, each.ready, each.requests, cost)
+    return Replica(each.name, each.ready, each.requests, cost, each.node)
 
 
 def test_a_large_fleet_is_marked_a_batch_at_a_time() -> None:
