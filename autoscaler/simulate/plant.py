@@ -226,7 +226,7 @@ class Plant:
                 units_starting=fleet.units_starting + fleet.units_asked,
                 utilization=serving,
                 kv_cache_used=None if serving is None else KV_OF_BATCH * serving,
-                quota_units=provider.quota_units(),
+                quota_units=provider.quota_units(now_s),
                 stockout=provider.stockout(now_s),
             )
         demand = self._demand_seen(index, late) if known and not gap else _NOTHING

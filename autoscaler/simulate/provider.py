@@ -26,6 +26,8 @@ SEEN_AFTER_S: Final = 60.0
 BACK_OFF_S: Final = 300.0
 BACK_OFF_MOST_S: Final = 1800.0
 BACK_OFF_RESET_S: Final = 3 * 3600.0
+QUOTA_BELIEVED_S: Final = 1800.0
+"""How long a limit that a refusal taught is not asked beyond."""
 RETRY_S: Final = 15.0
 RETRY_MOST_S: Final = 120.0
 OK, REFUSED, CONFLICT = 200, 403, 400
@@ -58,7 +60,8 @@ class Provider:
         self._busy_until_s = 0.0
         self._retry_at_s = 0.0
         self._retry_s = RETRY_S
-        self._learned_units: int | None = None
+        self._learned_units = 0
+        self._learned_until_s = 0.0
         self._back_off_s = BACK_OFF_S
         self._stockout_until_s = 0.0
         self._last_stockout_s = -BACK_OFF_RESET_S
@@ -72,9 +75,9 @@ class Provider:
 
     # --- what the controller may know ---------------------------------------------------------
 
-    def quota_units(self) -> int | None:
+    def quota_units(self, now_s: float) -> int | None:
         """The limit as far as the controller knows it."""
-        known = [self._learned_units] if self._learned_units is not None else []
+        known = [self._learned_units] if now_s < self._learned_until_s else []
         if not self.pool.quota_hidden and (limit := self._at.limit_units()) is not None:
             known.append(limit)
         return min(known) if known else None
@@ -126,7 +129,7 @@ class Provider:
     def ended(self, fault: Fault, now_s: float) -> None:
         """A lasting fault is over: what was held up starts, what was given up may come late."""
         if fault.kind is FaultKind.QUOTA:
-            self._learned_units = None
+            self._learned_until_s = now_s
         if fault.kind is not FaultKind.STOCKOUT:
             return
         for unit in [u for u in self.fleet.units if u.state is Unit.ASKED]:
@@ -172,7 +175,9 @@ class Provider:
         zones = max(1, len(self.pool.zones))
         at_least = have + more - len(going)
         target = -(-at_least // zones) * zones  # nodeCount is per zone
-        known = self.pool.quota_units if not self.pool.quota_hidden else self._learned_units
+        known = self._learned_units if now_s < self._learned_until_s else None
+        if not self.pool.quota_hidden:
+            known = self.pool.quota_units
         limit = self.pool.max_units if known is None else min(known, self.pool.max_units)
         if target > limit:  # which bounds what is added, and takes back nothing that is there
             target = min(target, max(have, limit // zones * zones))
@@ -220,6 +225,7 @@ class Provider:
             units = body["nodeCount"] * max(1, len(self.pool.zones)) // self.pool.nodes_per_unit
             if units > limit and units > self.fleet.units_total():
                 self._learned_units = min(limit, self.fleet.units_total())
+                self._learned_until_s = now_s + QUOTA_BELIEVED_S
                 return REFUSED, "QUOTA_EXCEEDED"
         return OK, ""
 

@@ -113,6 +113,8 @@ def test_a_hidden_quota_is_learned_by_being_refused() -> None:
     assert world.observe().supply["a"].quota_units == 3
     passed(world, 600)
     assert nodes(world) == 3
+    passed(world, 1900)  # what was learned is doubted after half an hour
+    assert asked(world)[1:] == [(1865.0, {"nodeCount": 5}, 403)]
 
 
 def test_a_stockout_shows_after_a_minute_and_delivers_when_it_is_over() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +14,8 @@ from autoscaler.sizing.fleet import PlannerFleet
 from tests.autoscaler.sizing.builders import Fleet, demand
 
 
-def policy_of(*models: str, **pool: int) -> Policy:
-    listed = [{"name": name, "class": name.split("-")[0]} for name in models]
+def policy_of(*models: str, least: int = 1, **pool: int) -> Policy:
+    listed = [{"name": name, "class": name.split("-")[0], "minReplicas": least} for name in models]
     pools = [{"name": "a", "maxUnits": 30, **pool}]
     return load_policy({"mode": "active", "models": listed, "pools": pools})
 
@@ -66,6 +67,16 @@ def test_a_quota_that_falls_takes_nothing_from_either_model() -> None:
         assert more == before
 
 
+def test_pods_that_wait_for_a_node_take_none_from_who_serves() -> None:
+    """Both stand on nodes of the pool, says its supply; whose these are, readiness tells."""
+    shared = Shared(policy_of("interactive-1", "interactive-2"))
+    shared.fleets["interactive-1"].ready["a"] = 2
+    shared.nodes = 2
+    shared.tick({"interactive-1": 0.5, "interactive-2": 0.5}, None)
+    sizes = shared.tick({"interactive-1": 0.5, "interactive-2": 0.5}, 2)
+    assert sizes == {"interactive-1": 2, "interactive-2": 0}
+
+
 def test_a_batch_model_still_yields_what_an_interactive_one_needs() -> None:
     """Units may change hands under a quota that is below them all; their number does not grow."""
     shared = Shared(policy_of("interactive", "batch"))
@@ -84,6 +95,22 @@ def test_a_pools_least_units_are_kept_once_and_not_by_each_model() -> None:
     for _ in range(40):
         shared.tick({"batch": 0.2, "interactive": 0.2}, None)
     assert shared.tick({"batch": 0.2, "interactive": 0.2}, None) == {"batch": 1, "interactive": 4}
+
+
+@pytest.mark.parametrize("first", ["interactive", "batch-1"])
+def test_what_others_must_have_is_left_to_them(first: str) -> None:
+    """The first would take all thirty units, and gives back three when it is told of the other."""
+    shared = Shared(policy_of(first, "batch-2", least=3))
+    shared.fleets[first].ready["a"] = 30
+    sizes = shared.tick({first: 90.0, "batch-2": 20.0}, None)
+    assert sizes == {first: 27, "batch-2": 3}
+    for _ in range(20):
+        assert shared.tick({first: 90.0, "batch-2": 20.0}, None) == sizes
+
+
+def test_ones_own_least_comes_before_that_of_others() -> None:
+    shared = Shared(policy_of("interactive", "batch", least=3))
+    assert shared.tick({"interactive": 20.0, "batch": 20.0}, 4) == {"interactive": 3, "batch": 1}
 
 
 EPISODES = st.lists(
