@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,10 +47,33 @@ ALSO_CALLED = {"metrics-adapter": "adapter", "metrics_adapter": "adapter"}
 CHECKER = "loadstar.check"
 
 USAGE_ERROR = 2
+READER_GONE = 141
+"""What a shell reports of a program that SIGPIPE has ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (sys.argv without the program) names; its exit code."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        return READER_GONE
+    return code
+
+
+def _unread() -> bool:
+    """Whether nobody reads stdout any more (``| head``); what is left to say goes nowhere."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone
+
+
+def _run(argv: Sequence[str] | None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())

@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     )
     given = parser.parse_args([*_joined(argv)])
     try:
-        at_s = moment_s(given.at, SystemClock().wall())
+        at_s = moment_s(given.at or "", SystemClock().wall())
     except ValueError as error:
         sys.stderr.write(f"loadstar explain: {error}\n")
         return 2

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from loadstar.cli import main
+from loadstar.cli import READER_GONE, main
 
 
 @pytest.mark.parametrize(
@@ -25,3 +29,20 @@ def test_commands(
     assert main(argv) == code
     out, err = capsys.readouterr()
     assert shown in out + err
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(buffered: str) -> None:
+    """As of ``loadstar explain MODEL | head -1``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "loadstar.cli", "--help"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": buffered},
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (READER_GONE, b"")

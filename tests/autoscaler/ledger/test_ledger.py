@@ -214,6 +214,7 @@ def test_a_model_that_the_ledger_does_not_know(
     [
         (lambda p: explain_command.main(["m", "--ledger", str(p / "none")]), "no ledger here"),
         (lambda p: explain_command.main(["m", "--at", "noon", "--ledger", str(p)]), "a moment"),
+        (lambda p: explain_command.main(["m", "--at=--", "--ledger", str(p)]), "a moment"),
         (lambda p: replay_command.main([str(p / "none")]), "no ledger here"),
     ],
 )
