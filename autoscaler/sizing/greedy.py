@@ -17,20 +17,17 @@ from autoscaler.sizing.offers import (
     value_order,
     whole_units,
 )
-from autoscaler.sizing.sizes import cheapest_floor
+from autoscaler.sizing.sizes import nearest_floor
 
 
 def greedy(question: Question) -> list[int]:
     """Units by offer: the least replicas wherever whole units make so many, or nearly so many."""
     units = _bought(question)
-    most = sum(offer.replicas * offer.high for offer in question.offers)
-    for least in range(min(question.least_replicas, most), replicas(question, units), -1):
-        floor = cheapest_floor(replace(question, least_replicas=least))
-        if floor is not None:
-            pairs = zip(question.offers, floor, strict=True)
-            raised = tuple(replace(offer, low=low) for offer, low in pairs)
-            return _bought(replace(question, offers=raised))
-    return units
+    if replicas(question, units) >= question.least_replicas:
+        return units
+    pairs = zip(question.offers, nearest_floor(question), strict=True)
+    raised = tuple(replace(offer, low=low) for offer, low in pairs)
+    return _bought(replace(question, offers=raised))
 
 
 def _bought(question: Question) -> list[int]:

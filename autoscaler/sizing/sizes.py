@@ -6,16 +6,24 @@ least and most. Exact, where ``greedy`` goes by price. Pure; called by it and by
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-from autoscaler.sizing.offers import SLACK, Question, cost_per_hour, replicas, value_order
+import numpy as np
+
+from autoscaler.sizing.offers import (
+    SLACK,
+    Question,
+    cost_per_hour,
+    replicas,
+    value_order,
+    within,
+)
 
 
-def cheapest_floor(question: Question) -> list[int] | None:
+def nearest_floor(question: Question) -> list[int]:
     """The cheapest units that make ``least_replicas`` or more within bounds and budget.
 
-    None where no number of whole units does.
+    Where no number of whole units does, those that come nearest to it from below.
     """
     offers = question.offers
     units = [offer.low for offer in offers]
@@ -23,28 +31,33 @@ def cheapest_floor(question: Question) -> list[int] | None:
     short = max(0, question.least_replicas - there)
     # A unit that may be left out again is left out: nothing beyond one unit too many is looked at.
     span = min(question.most_replicas - there, short + max(o.replicas for o in offers) - 1)
-    if span < short:
-        return None
+    if span < 0:
+        return units
     parts = [part for index in range(len(offers)) for part in _parts(question, index, span)]
-    paid = [0.0] + [math.inf] * span
-    taken: list[list[bool]] = []
+    paid = np.full(span + 1, np.inf)  # by replicas added
+    paid[0] = 0.0
+    taken: list[np.ndarray] = []
     for index, count in parts:
         size, price = count * offers[index].replicas, count * offers[index].price_per_hour
-        takes = [False] * (span + 1)
-        for total in range(span, size - 1, -1):
-            if paid[total - size] + price < paid[total]:
-                paid[total], takes[total] = paid[total - size] + price, True
-        taken.append(takes)
-    best = min(range(short, span + 1), key=lambda total: (paid[total], total))
-    if not math.isfinite(paid[best]):
-        return None
-    for (index, count), takes in zip(reversed(parts), reversed(taken), strict=True):
-        if takes[best]:
+        cheaper = paid[:-size] + price < paid[size:]
+        paid[size:] = np.where(cheaper, paid[:-size] + price, paid[size:])
+        taken.append(cheaper)
+    made = np.isfinite(paid)
+    if question.budget_per_hour is not None:
+        made &= paid <= question.budget_per_hour - cost_per_hour(question, units) + SLACK
+    had = np.flatnonzero(made)
+    enough = had[had >= short]
+    added = 0
+    if len(enough):
+        added = int(enough[np.argmin(paid[enough])])
+    elif len(had):
+        added = int(had[-1])
+    for (index, count), cheaper in zip(reversed(parts), reversed(taken), strict=True):
+        size = count * offers[index].replicas
+        if added >= size and cheaper[added - size]:
             units[index] += count
-            best -= count * offers[index].replicas
-    budget = question.budget_per_hour
-    affords = budget is None or cost_per_hour(question, units) <= budget + SLACK
-    return units if affords else None
+            added -= size
+    return units
 
 
 def loosened(question: Question, most: int) -> Question:
@@ -86,7 +99,8 @@ def _reaches(question: Question) -> bool:
     singles = sum(o.high - o.low for o in offers if o.replicas == 1)
     if question.budget_per_hour is None and 0 < short <= singles:
         return question.least_replicas <= question.most_replicas
-    return cheapest_floor(question) is not None
+    floor = nearest_floor(question)
+    return replicas(question, floor) >= question.least_replicas and within(question, floor)
 
 
 def _parts(question: Question, index: int, span: int) -> list[tuple[int, int]]:

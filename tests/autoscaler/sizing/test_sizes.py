@@ -21,7 +21,7 @@ from autoscaler.sizing.offers import (
     replicas,
     within,
 )
-from autoscaler.sizing.sizes import cheapest_floor, loosened
+from autoscaler.sizing.sizes import loosened, nearest_floor
 from autoscaler.sizing.variants import cheapest
 from tests.autoscaler.sizing.builders import demand, fleet, policy_of
 
@@ -64,16 +64,30 @@ def high_enough(question: Question) -> list[tuple[int, ...]]:
 
 
 @given(questions())
-def test_the_cheapest_floor_is_that_of_all_mixes(question: Question) -> None:
-    found = cheapest_floor(question)
-    every = high_enough(question)
-    if found is None:
-        assert not every
-    else:
-        assert within(question, found)
+def test_the_floor_is_the_cheapest_of_all_mixes_or_the_nearest(question: Question) -> None:
+    question = affordable(question)
+    every = list(mixes(question))
+    if not every:
+        return
+    found = nearest_floor(question)
+    assert within(question, found)
+    enough = high_enough(question)
+    if enough:
         assert replicas(question, found) >= question.least_replicas
-        best = min(cost_per_hour(question, mix) for mix in every)
+        best = min(cost_per_hour(question, mix) for mix in enough)
         assert cost_per_hour(question, found) == pytest.approx(best)
+    else:
+        assert replicas(question, found) == max(replicas(question, mix) for mix in every)
+
+
+def test_a_floor_of_a_hundred_thousand_is_found_in_no_time() -> None:
+    slices = tuple(
+        Offer(pool=str(n), capacity=1.0, price_per_hour=1.0 + n, high=30_000, replicas=n)
+        for n in (3, 4, 7)
+    )
+    question = Question(offers=slices, need=1.0, least_replicas=100_000, budget_per_hour=1e5)
+    assert replicas(question, greedy(question)) <= 100_000
+    assert cost_per_hour(question, greedy(question)) <= 1e5
 
 
 @given(questions())
