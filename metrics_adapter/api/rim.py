@@ -168,9 +168,8 @@ class Rim:
 
     def _probe(self, asked: target.Target) -> web.Response:
         endpoint, only = asked.segments[0], "".join(asked.segments[1:])
-        exclude = {asked.query["exclude"]} if "exclude" in asked.query else set()
         status, text = self._health.answer(
-            endpoint, only, verbose="verbose" in asked.query, exclude=exclude
+            endpoint, only, verbose="verbose" in asked.query, exclude=asked.every("exclude")
         )
         return self._closing(web.Response(status=status, text=text, headers=HEADERS))
 

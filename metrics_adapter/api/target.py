@@ -7,7 +7,7 @@ Escapes are decoded segment by segment, after the path was split and before anyt
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -26,6 +26,12 @@ class Target:
     segments: tuple[str, ...]
     query: Mapping[str, str]
     """The first value of each parameter, as Go's servers take them."""
+    pairs: Sequence[tuple[str, str]] = ()
+    """All of them, in order."""
+
+    def every(self, parameter: str) -> frozenset[str]:
+        """All values of one that may be there several times."""
+        return frozenset(value for key, value in self.pairs if key == parameter)
 
 
 def read(target: str) -> Target:
@@ -49,7 +55,7 @@ def read(target: str) -> Target:
     for key, value in pairs:
         query.setdefault(key, value)
     path = "/" + "/".join(segments)
-    return Target(path + "/" if raw.endswith("/") and segments else path, segments, query)
+    return Target(path + "/" if raw.endswith("/") and segments else path, segments, query, pairs)
 
 
 def _decoded(part: str) -> str:

@@ -462,6 +462,7 @@ async def test_leaving_says_so_first(server: Server) -> None:
     server.health.leaving = True
     said = await server.ask("/readyz")
     assert said.status == 500
+    assert (await server.ask("/readyz?exclude=ping&exclude=shutdown")).body == b"ok"
     assert b"[-]shutdown failed: process is shutting down\n" in said.body
     assert (await server.ask("/livez")).status == 200
     answered = await server.ask(QUEUE, *HPA)

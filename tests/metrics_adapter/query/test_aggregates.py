@@ -88,7 +88,7 @@ def test_an_object_of_whose_pods_too_few_are_known_has_no_sum() -> None:
         ask(known, "queue_depth", resource=POOLS, name="chat")
 
     known = view(told("queue_depth", row("a", 1)), pods=THREE, groups=[pool()])
-    with pytest.raises(NotFound, match="1 of 3 pods are known, and 50 % must be$"):
+    with pytest.raises(NotFound, match=r"1 of 3 pods are known, and 50 % must be$"):
         ask(known, "queue_depth", resource=POOLS, name="chat")
 
 
