@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from load_tests.adapter.asking import Way
+from load_tests.process import cpu_seconds
 from tests.controlplane.api import Api
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.commands import Options
@@ -75,9 +76,7 @@ class Plant:
 
     def cpu_seconds(self) -> float:
         """That the adapter has used so far."""
-        fields = Path(f"/proc/{self.adapter.process.pid}/stat").read_text().rpartition(")")[2]
-        user, system = fields.split()[11:13]
-        return (int(user) + int(system)) / 100
+        return cpu_seconds(self.adapter.process.pid)
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
