@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
+from protos.extproc.v3.external_processor_pb2 import ProcessingRequest
 
 from gateway.config.command_line import parse
 from gateway.datalayer.extract.load import EndpointLoad

@@ -11,7 +11,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("protos/signals/v1/signals.proto",)
+SOURCES = (
+    "protos/signals/v1/signals.proto",
+    "protos/extproc/v3/external_processor.proto",
+)
 SUFFIXES = ("_pb2.py", "_pb2.pyi")
 STUB_HEAD = '# mypy: disable-error-code="mutable-override"\n'
 """What protobuf's own stubs say of descriptors, generated ones narrow."""
@@ -19,12 +22,15 @@ STUB_HEAD = '# mypy: disable-error-code="mutable-override"\n'
 
 def generate(into: Path) -> list[Path]:
     """Write the code of every source below ``into``; what was written, relative to it."""
+    import grpc_tools
     from grpc_tools import protoc
 
+    well_known = Path(grpc_tools.__file__).with_name("_proto")
     plugin = Path(sys.executable).with_name("protoc-gen-mypy")
     arguments = [
         "protoc",
         f"--proto_path={ROOT}",
+        f"--proto_path={well_known}",
         f"--python_out={into}",
         f"--plugin=protoc-gen-mypy={plugin}",
         f"--mypy_out=quiet:{into}",

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from envoy.config.core.v3.base_pb2 import HeaderValue
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
-
 from gateway.extproc import by_hand
 from gateway.extproc.messages import (
     Announced,
@@ -24,6 +21,7 @@ from gateway.extproc.messages import (
     ResponseTrailers,
 )
 from gateway.request.model import Headers
+from protos.extproc.v3 import external_processor_pb2 as pb
 
 ProcessingRequest: TypeAlias = pb.ProcessingRequest
 
@@ -123,7 +121,7 @@ def _learn_context(encoded: bytes) -> Context | None:
 
 def _learn_header(encoded: bytes) -> tuple[str, str]:
     """Name and value of an encoded ``HeaderValue``. Raises DecodeError."""
-    known = _named(HeaderValue.FromString(encoded))
+    known = _named(pb.HeaderValue.FromString(encoded))
     if len(encoded) <= LONGEST_REMEMBERED and known[0] not in NOT_REMEMBERED:
         if len(_headers) >= MOST_HEADERS:
             _headers.clear()

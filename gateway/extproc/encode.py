@@ -10,9 +10,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from envoy.config.core.v3 import base_pb2
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
-
 from gateway.extproc import by_hand
 from gateway.extproc.messages import (
     NO_MUTATION,
@@ -26,12 +23,13 @@ from gateway.extproc.messages import (
     StreamBody,
 )
 from gateway.extproc.session.control_headers import DESTINATION
+from protos.extproc.v3 import external_processor_pb2 as pb
 
 ProcessingResponse: TypeAlias = pb.ProcessingResponse
 
 NAMESPACE = "envoy.lb"
 SCORES = "x-gateway-destination-endpoint-scores"
-OVERWRITE = base_pb2.HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+OVERWRITE = pb.HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 REMEMBERED_ANSWERS = 4096
 REQUEST = Direction.REQUEST
 REQUEST_BODY, RESPONSE_BODY = by_hand.ANSWER_REQUEST_BODY, by_hand.ANSWER_RESPONSE_BODY

@@ -16,13 +16,13 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.message import DecodeError
 
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.streams import Streams, Watcher
 from gateway.request.model import Ending
 from loadstar.clock import Clock
+from protos.extproc.v3 import external_processor_pb2 as pb
 
 log = logging.getLogger(__name__)
 

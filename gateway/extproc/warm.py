@@ -6,12 +6,11 @@ once per machine and milliseconds after that.
 
 from __future__ import annotations
 
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
-
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.session import Limits
 from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from loadstar.clock import Clock
+from protos.extproc.v3 import external_processor_pb2 as pb
 
 EXCHANGES = (
     (

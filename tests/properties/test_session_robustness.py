@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from gateway.errors import Shed
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.session import Limits
 from gateway.request.model import Ending, Route
+from protos.extproc.v3 import external_processor_pb2 as pb
 from tests.fakes.clock import ManualClock
 from tests.gateway.extproc.scripted_director import HERE, Bug, ScriptedDirector
 

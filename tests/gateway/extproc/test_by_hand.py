@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from gateway.extproc.messages import (
     HeaderMutation,
     StreamBody,
 )
+from protos.extproc.v3 import external_processor_pb2 as pb
 
 CHUNKS = st.one_of(
     st.binary(max_size=40),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
 from gateway.extproc.decode import events
 from gateway.extproc.messages import (
@@ -18,6 +17,7 @@ from gateway.extproc.messages import (
     ResponseTrailers,
 )
 from gateway.request.model import Headers
+from protos.extproc.v3 import external_processor_pb2 as pb
 from tests.gateway.extproc.wire_messages import (
     SERVED,
     SUBSET,

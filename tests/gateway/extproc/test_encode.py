@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 
 import pytest
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.json_format import ParseDict
 
 from gateway.extproc.encode import response
@@ -19,6 +18,7 @@ from gateway.extproc.messages import (
     HeaderMutation,
     StreamBody,
 )
+from protos.extproc.v3 import external_processor_pb2 as pb
 from tests.gateway.extproc.wire_messages import plain
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
@@ -144,7 +144,7 @@ def overwrite(name: str, value: bytes) -> dict[str, object]:
             AnswerImmediately(429, (("content-type", "application/json"),), b"{}", "shed"),
             {
                 "immediate_response": {
-                    "status": {"code": "TooManyRequests"},
+                    "status": {"code": 429},
                     "headers": {"set_headers": [overwrite("content-type", b"application/json")]},
                     "body": b64(b"{}"),
                     "details": "shed",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.json_format import MessageToDict
+
+from protos.extproc.v3 import external_processor_pb2 as pb
 
 SUBSET = "x-gateway-destination-endpoint-subset"
 SERVED = "x-gateway-destination-endpoint-served"

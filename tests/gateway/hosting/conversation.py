@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
 from gateway.config.command_line import parse
 from gateway.errors import NoEndpoint
@@ -21,6 +20,7 @@ from gateway.request.model import Headers, InferenceRequest, Outcome, Route
 from gateway.serving.transports import Hosted, Transport, transport
 from loadstar.clock import SystemClock
 from loadstar.tls import ReloadingPair
+from protos.extproc.v3 import external_processor_pb2 as pb
 
 DESTINATION = "10.0.0.1:8000"
 MIB = 1 << 20

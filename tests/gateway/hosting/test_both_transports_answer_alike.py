@@ -12,7 +12,6 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from gateway.extproc.wire.messages import PREFIX, MessageReader
 from gateway.request.model import InferenceRequest, Outcome, Route
 from gateway.serving.transports import Hosted, transport
 from loadstar.clock import SystemClock
+from protos.extproc.v3 import external_processor_pb2 as pb
 from tests.gateway.extproc.scripted_director import HERE, ScriptedDirector
 from tests.gateway.extproc.wire.peer import REQUEST
 from tests.gateway.hosting.conversation import COMPLETION
