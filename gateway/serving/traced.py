@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from gateway.errors import Refusal
 from gateway.extproc.conduct import Director
 from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
+from loadstar.telemetry.legible import legible
 from loadstar.telemetry.tracing import Tracing
 
 TRACE_HEADERS = ("traceparent", "tracestate")
@@ -38,8 +39,8 @@ class TracedDirector:
                 self._parent(headers),
                 SpanKind.SERVER,
                 attributes={
-                    "gen_ai.request.id": headers.get("x-request-id"),
-                    "url.path": headers.get(":path").partition("?")[0],
+                    "gen_ai.request.id": legible(headers.get("x-request-id")),
+                    "url.path": legible(headers.get(":path").partition("?")[0]),
                 },
             )
             _refused(span, refusal)
@@ -53,22 +54,32 @@ class TracedDirector:
             parent,
             SpanKind.SERVER,
             attributes={
-                "gen_ai.request.id": request.id,
-                "gen_ai.request.model": request.model,
-                "url.path": request.path.partition("?")[0],
+                "gen_ai.request.id": legible(request.id),
+                "gen_ai.request.model": legible(request.model),
+                "url.path": legible(request.path.partition("?")[0]),
                 "http.request.body.size": request.body_bytes,
             },
         )
         inside = set_span_in_context(span, parent)
         try:
-            with self._tracer.start_as_current_span("gateway.request_orchestration", inside):
-                route = self._director.route(request, subset, now)
+            # What a refusal says may quote the client's bytes, so the spans carry its code alone.
+            with self._tracer.start_as_current_span(
+                "gateway.request_orchestration",
+                inside,
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as pick:
+                try:
+                    route = self._director.route(request, subset, now)
+                except Refusal as refusal:
+                    pick.set_status(Status(StatusCode.ERROR, refusal.code))
+                    raise
         except Refusal as refusal:
             _refused(span, refusal)
             raise
         span.set_attribute("server.address", route.destinations[0])
         if route.rewrite_to is not None:
-            span.set_attribute("gen_ai.request.target_model", route.rewrite_to)
+            span.set_attribute("gen_ai.request.target_model", legible(route.rewrite_to))
         self._spans[route.ticket] = span
         injected: dict[str, str] = {}
         self._propagator.inject(injected, inside)
@@ -83,7 +94,7 @@ class TracedDirector:
             if status is not None:
                 span.set_attribute("http.response.status_code", status)
             if served:
-                span.set_attribute("server.address", served)
+                span.set_attribute("server.address", legible(served))
         return self._director.responding(ticket, status, served, now)
 
     def first_token(self, ticket: int, now: float) -> None:

@@ -19,6 +19,8 @@ from typing import TextIO
 
 import orjson
 
+from loadstar.telemetry.legible import legible, legible_value
+
 VERBOSE = 15
 TRACE = 5
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, VERBOSE, logging.DEBUG, TRACE)
@@ -52,7 +54,10 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except orjson.JSONEncodeError:  # bytes of a client that are no UTF-8, most likely
+            return orjson.dumps(legible_value(line)).decode()
 
 
 class Console(logging.Formatter):
@@ -64,7 +69,7 @@ class Console(logging.Formatter):
         text = f"{clock} {record.levelname:<7} {record.name}  {record.getMessage()}{extra}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return text
+        return legible(text)
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.errors import NoEndpoint, Shed
-from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Usage
+from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route, Usage
 from gateway.serving.traced import TracedDirector
 from loadstar.telemetry.tracing import Tracing, tracing, wanted
 from tests.gateway.hosting.conversation import Recorder
@@ -114,6 +114,31 @@ def test_a_refusal_on_headers_alone_is_a_span_of_its_own() -> None:
     assert f"{span.parent.span_id:016x}" == PARENT
     assert (span.attributes or {})["url.path"] == "/v1/completions"
     assert span.status.description == "shed"
+
+
+class Quoting(Recorder):
+    """Refuses, in words that quote the request."""
+
+    def route(self, request: InferenceRequest, subset: tuple[str, ...] | None, now: float) -> Route:
+        raise NoEndpoint(f"nothing serves {request.id}")
+
+
+def test_bytes_that_are_no_utf8_do_not_cost_the_span() -> None:
+    """An exporter sends UTF-8: one text that is not would lose the whole batch."""
+    odd = InferenceRequest("r-\udcff", "/v1/\udcfe", Headers(()), None, 1)
+    spans = Spans(Quoting())
+    with pytest.raises(NoEndpoint):
+        spans.director.route(odd, None, 0.0)
+    early = Spans(Full())
+    sent = Headers([("x-request-id", "r-\udcff"), (":path", "/v1/\udcfe")])
+    with pytest.raises(Shed):
+        early.director.admit_early(sent, None, 0.0)
+    for span in (spans.named("gateway.request"), early.named("gateway.request")):
+        attributes = span.attributes or {}
+        assert (attributes["gen_ai.request.id"], attributes["url.path"]) == ("r-\\xff", "/v1/\\xfe")
+        span.to_json().encode()
+    pick = spans.named("gateway.request_orchestration")
+    assert (pick.status.description, pick.events) == ("no_endpoint", ())
 
 
 def test_who_may_send_a_body_leaves_no_span_yet() -> None:

@@ -34,6 +34,32 @@ def test_a_line_is_one_json_object_with_what_extra_added() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        pytest.param("r-\udcff\udc80é", "r-\\xff\\x80é", id="bytes that are no UTF-8"),
+        pytest.param("\ud800", "\\ud800", id="half a pair"),
+        pytest.param(["a", {"\udcff": 1}], ["a", {"\\xff": 1}], id="deep inside"),
+        pytest.param(1 << 70, str(1 << 70), id="more than 64 bits"),
+        pytest.param((True, None, 1.5, "\udcff"), [True, None, 1.5, "\\xff"], id="beside others"),
+    ],
+)
+def test_no_text_of_a_client_loses_a_line(logged: object, shown: object) -> None:
+    stream = io.StringIO()
+    with logs(4, "json", stream):
+        log.info("routed", extra={"request_id": logged})
+    (line,) = lines(stream)
+    assert (line["msg"], line["request_id"]) == ("routed", shown)
+
+
+def test_a_console_shows_odd_bytes_too() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with logs(4, "console", stream):
+        log.info("routed", extra={"request_id": "r-\udcff"})
+    stream.seek(0)
+    assert "request_id=r-\\xff" in stream.read()
+
+
 def test_libraries_only_warn_however_much_is_asked_for() -> None:
     stream = io.StringIO()
     with logs(5, "json", stream):
