@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from autoscaler.capacity.work import WorkModel
 from autoscaler.commands.backtest_page import NoPlots, page, table
 from autoscaler.commands.files import Unusable, demand_of, model_of, plant_of, policy_of
 from autoscaler.commands.words import new_file, positive, seed
-from autoscaler.policy.model import ModelPolicy, Policy
+from autoscaler.policy.model import Mode, ModelPolicy, Policy
 from autoscaler.simulate.backtest import Result, Split, backtest
 from autoscaler.simulate.catalog import ALIASES, CONTROLLERS
 from autoscaler.simulate.demand import DemandSeries
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the backtest; 0, or 2 where a file cannot be used."""
     arguments = _parser().parse_args(argv)
     try:
-        policy = policy_of(arguments.policy, active=True)
+        policy = in_force(policy_of(arguments.policy, active=True))
         plant = plant_of(arguments.plant, policy) if arguments.plant else plant_like(policy)
         demand, first_t_s = demand_of(
             arguments.trace,
@@ -67,6 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
     sys.stdout.write(rendered(results, split, demand.seconds))
     return _written(arguments, results)
+
+
+def in_force(policy: Policy) -> Policy:
+    """The policy as if it acted: what an advisory or halted one would do is what is asked here."""
+    safety = replace(policy.safety, kill_switch=False)
+    return replace(policy, mode=Mode.ACTIVE, safety=safety)
 
 
 def plant_like(policy: Policy) -> PlantSpec:

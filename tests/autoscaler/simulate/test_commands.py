@@ -154,6 +154,18 @@ def test_a_backtest_prints_a_line_a_controller(
     assert lines[-1].split()[-2] == "1.00"
 
 
+@pytest.mark.parametrize("held", ["mode: advisory", "mode: off", "safety: {killSwitch: true}"])
+def test_a_backtest_judges_what_a_policy_would_do_though_it_may_not(files: Path, held: str) -> None:
+    words = [str(files / "d.csv"), "--policy", str(files / "p.yaml")]
+    documents = []
+    for first in ("mode: active", held):
+        (files / "p.yaml").write_text(f"{first}\n{POLICY}")
+        out = str(files / "report.json")
+        assert backtest.main([*words, "--controllers", "react", "--untuned", "--json", out]) == 0
+        documents.append(Path(out).read_bytes())
+    assert documents[0] == documents[1]
+
+
 @pytest.mark.slow
 def test_a_backtest_draws_a_page(files: Path) -> None:
     page = files / "page.html"
