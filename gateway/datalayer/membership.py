@@ -35,18 +35,22 @@ class Membership:
 
 
 def encode(membership: Membership) -> bytes:
-    """JSON."""
+    """JSON. Each label is said once, however many endpoints have it: pods of one template do."""
+    known: dict[tuple[str, str], int] = {}
+    endpoints = [
+        (
+            *(e.name, e.namespace, e.address, e.port, e.slot),
+            [known.setdefault(label, len(known)) for label in e.labels.items()],
+            *(e.metrics_port, e.uid),
+        )
+        for e in membership.endpoints
+    ]
     return orjson.dumps(
         {
+            "labels": list(known),
             "epoch": membership.epoch,
             "capacity": membership.capacity,
-            "endpoints": [
-                (
-                    *(e.name, e.namespace, e.address, e.port, e.slot),
-                    *(dict(e.labels), e.metrics_port, e.uid),
-                )
-                for e in membership.endpoints
-            ],
+            "endpoints": endpoints,
             "objectives": dict(membership.objectives),
             "rewrites": [asdict(rewrite) for rewrite in membership.rewrites],
             "missing": membership.missing,
@@ -59,11 +63,21 @@ def encode(membership: Membership) -> bytes:
 def decode(text: bytes) -> Membership:
     """What ``encode`` was given."""
     said: dict[str, Any] = orjson.loads(text)
+    known = [(name, value) for name, value in said["labels"]]
     return Membership(
         epoch=said["epoch"],
         capacity=said["capacity"],
         endpoints=tuple(
-            Endpoint(name, namespace, address, port, slot, labels, metrics_port, uid)
+            Endpoint(
+                name,
+                namespace,
+                address,
+                port,
+                slot,
+                dict(known[label] for label in labels),
+                metrics_port,
+                uid,
+            )
             for name, namespace, address, port, slot, labels, metrics_port, uid in said["endpoints"]
         ),
         objectives=said["objectives"],

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from gateway.config.flags import Flags
-from gateway.datalayer.membership import decode, encode
+from gateway.datalayer.membership import decode
 from gateway.datalayer.shared_columns import SharedColumns, warm
 from gateway.datalayer.shared_memory import SharedMemory
 from gateway.datalayer.store import FIRST_CAPACITY, Datastore
@@ -21,6 +21,7 @@ from gateway.main import build
 from gateway.processes.channel import READY, listen, say
 from gateway.processes.child import Child
 from gateway.processes.metrics_page import merged
+from gateway.processes.telling import Telling
 from gateway.publish import publishing
 from gateway.running import settle
 from gateway.serving.drain import StopSignals
@@ -39,14 +40,15 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 0.25
 
 
-def shared_store(memory: SharedMemory) -> Datastore:
-    """A store that hands out slots in ``memory`` and writes every change there."""
+def shared_store(memory: SharedMemory) -> tuple[Datastore, Telling]:
+    """A store that hands out slots in ``memory``, and who writes every change there."""
     store = Datastore(columns=SharedColumns(memory, FIRST_CAPACITY))
     version, text = memory.membership.read(0)
     if version:
         store.adopt(decode(text))
-    store.on_applied(lambda: memory.membership.write(0, encode(store.membership)))
-    return store
+    telling = Telling(store, memory.membership)
+    store.on_applied(telling.tell)
+    return store, telling
 
 
 async def _beat(memory: SharedMemory) -> None:
@@ -60,7 +62,7 @@ async def collect(child: Child, flags: Flags) -> None:
     """Collect until the supervisor closes the line. Raises as ``Gateway.serve`` does."""
     memory = child.memory
     warm(memory)
-    store = shared_store(memory)
+    store, telling = shared_store(memory)
     again = store.synced
     place = Place(store=store, page=merged(memory), served=lambda: bool(memory.serving.any()))
     clock = SystemClock()
@@ -78,6 +80,7 @@ async def collect(child: Child, flags: Flags) -> None:
         if watch is not None:
             await watch.tell(error)
         raise
+    gateway.metrics.add(telling)
     try:
         await gateway.discovery.load(store)
     except ConfigError as error:

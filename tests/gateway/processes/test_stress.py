@@ -35,7 +35,7 @@ def hammer(memory: SharedMemory, worker: int) -> subprocess.Popen[bytes]:
 
 def test_every_credit_comes_back_and_no_slot_is_shared() -> None:
     memory = create(WORKERS, SLOTS)
-    store, rng = shared_store(memory), random.Random(1)
+    (store, _), rng = shared_store(memory), random.Random(1)
     names = [f"e{number}" for number in range(24)]
     owners: dict[int, str] = {}
 
