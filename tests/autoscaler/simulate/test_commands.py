@@ -161,7 +161,7 @@ def test_a_backtest_judges_what_a_policy_would_do_though_it_may_not(files: Path,
     for first in ("mode: active", held):
         (files / "p.yaml").write_text(f"{first}\n{POLICY}")
         out = str(files / "report.json")
-        assert backtest.main([*words, "--controllers", "react", "--untuned", "--json", out]) == 0
+        assert backtest.main([*words, "--controllers", "predictive", "--json", out]) == 0
         documents.append(Path(out).read_bytes())
     assert documents[0] == documents[1]
 
