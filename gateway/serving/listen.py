@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import grpc.aio
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 ANY = "[::]"
 """All addresses; grpcio falls back to IPv4 where there is no IPv6."""
@@ -20,6 +22,17 @@ class CannotListen(Exception):
 
     def __init__(self, flag: str, address: str, port: int, why: str) -> None:
         super().__init__(f"--{flag}: cannot listen on {shown(address)}:{port}: {why}")
+
+
+class NotOfClients(logging.Filter):
+    """Leaves out requests that are no HTTP: whoever sent one was told 400, and that is all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+HTTP = logging.getLogger("gateway.serving.http")
+HTTP.addFilter(NotOfClients())
 
 
 def shown(address: str) -> str:
@@ -47,7 +60,7 @@ async def serving(
     app: web.Application, flag: str, address: str, port: int, context: ssl.SSLContext | None
 ) -> AsyncIterator[int]:
     """Serve ``app`` over HTTP while inside; gives the port. Raises CannotListen."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, logger=HTTP)
     await runner.setup()
     try:
         site = web.TCPSite(runner, address or None, port, ssl_context=context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -63,6 +64,11 @@ async def listening(
             backlog=BACKLOG,
             reuse_port=shared or None,
         )
+    except socket.gaierror as error:
+        raise CannotListen(
+            f"--bind-address: {address!r} is no address and no name of one: give one of this"
+            " machine, or none to listen on all"
+        ) from error
     except OSError as error:
         why = os.strerror(error.errno).lower() if error.errno else str(error)
         raise CannotListen(f"--secure-port: cannot listen on {address or '*'}:{port}: {why}") from (

@@ -8,13 +8,16 @@ from typing import Any
 import orjson
 
 from metrics_adapter.api.answer import JSON, Answer
-from metrics_adapter.errors import STATUS, NotFound, Refusal, status_document
+from metrics_adapter.errors import STATUS, MethodNotAllowed, NotFound, Refusal, status_document
 
 TOO_MANY: dict[str, Any] = {
     "status": 429,
     "text": "Too many requests, please try again later.",
     "headers": {"Retry-After": "1"},
 }
+
+ALLOW = {"Allow": "GET, HEAD"}
+"""What every path that is served can be asked."""
 
 
 class NoSuchPath(NotFound):
@@ -35,4 +38,5 @@ def of(refusal: Refusal, details: Mapping[str, object]) -> Answer:
     document = status_document(refusal)
     if details:
         document["details"] = dict(details)
-    return Answer(STATUS[type(refusal)].code, orjson.dumps(document), JSON)
+    headers = ALLOW if isinstance(refusal, MethodNotAllowed) else {}
+    return Answer(STATUS[type(refusal)].code, orjson.dumps(document), JSON, headers=headers)
