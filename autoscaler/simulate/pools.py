@@ -118,6 +118,7 @@ def begin(
 ) -> None:
     """Units that are there at the start, with their replicas: as stated, or as each share wants.
 
+    What is only wanted stays within the policy's sizes and, at its prices, its budget.
     Stated units are one model's alone, or go to each of several as far as it wants any; who comes
     first in ``shares`` is served first, and units that nobody wants are empty.
     """
@@ -133,15 +134,20 @@ def begin(
             taker.wanted -= per_unit if full else 0
     if stated:
         return
+    left = math.inf if policy.budget_per_hour is None else policy.budget_per_hour
     for share in shares:
         for name in share.pools:
             provider = providers[name]
             per_unit = provider.pool.replicas_per_unit
             have = provider.fleet.units_total()
-            limits = [math.ceil(share.wanted / per_unit), _said(policy, name).max_units - have]
+            said = _said(policy, name)
+            limits = [math.ceil(share.wanted / per_unit), said.max_units - have]
             if provider.pool.quota_units is not None:
                 limits.append(provider.pool.quota_units - have)
+            if said.price_per_unit_hour > 0 and left < math.inf:
+                limits.append(math.floor(left / said.price_per_unit_hour))
             for _ in range(max(0, min(limits))):
+                left -= said.price_per_unit_hour
                 provider.add_ready(share.tallies[name], per_unit)
                 share.wanted -= per_unit
 

@@ -141,6 +141,16 @@ def test_a_problem_in_a_config_map_is_named_with_its_key(
     assert "p.yaml: data[autoscaler.yaml].pools[0].nam: unknown key" in capsys.readouterr().err
 
 
+def test_a_fleet_of_which_nothing_is_said_begins_within_the_budget(files: Path) -> None:
+    """The load wants five replicas at once; the budget pays for two."""
+    policy = POLICY.replace("{name: a}", "{name: a, pricePerUnitHour: 3}")
+    (files / "p.yaml").write_text("budgetPerHour: 7\n" + policy)
+    assert simulate(files) == 0
+    minutes = orjson.loads((files / "out.json").read_bytes())["minutes"]
+    assert minutes[0]["replicas_ready"] == 2
+    assert max(minute["cost"] for minute in minutes) * 60 <= 7
+
+
 def test_a_backtest_prints_a_line_a_controller(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
