@@ -20,14 +20,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from protos.extproc.v3.external_processor_pb2 import ProcessingRequest
-
 from gateway.config.command_line import parse
 from gateway.datalayer.extract.load import EndpointLoad
 from gateway.main import build
 from gateway.request.model import Ending
 from gateway.running import Gateway, settle
 from loadstar.clock import Clock, SystemClock
+from protos.extproc.v3.external_processor_pb2 import ProcessingRequest
 
 BATCHES = 9
 PICKS = 300

@@ -78,6 +78,18 @@ class PoolBook:
         pods = self.supply.replicas_ready + self.supply.replicas_starting
         return -(-pods // self.pool.replicas_per_unit)
 
+    def there_units(self, *, shared: bool) -> int:
+        """Units that are paid for: up, booting, or not gone yet.
+
+        Of a pool that is ``shared`` with other models, those that pods of this one stand on.
+        """
+        supply = self.supply
+        units = supply.units_ready + supply.units_starting
+        if not shared:
+            return units
+        pods = supply.replicas_ready + supply.replicas_starting + supply.replicas_draining
+        return min(units, -(-pods // self.pool.replicas_per_unit))
+
     def limit_units(self) -> int:
         """The most that policy, quota and the variant's own bound let us add up to."""
         return self._bounded(self.pool.limit_units(self.supply.quota_units))

@@ -126,6 +126,7 @@ class Planner:
             goal.needed,
             wanted=[book.units for book in self._known],
             ready=[book.ready_units() for book in self._known],
+            there=[book.there_units(shared=len(self.policy.models) > 1) for book in self._known],
             stockouts=[book.supply.stockout for book in self._known],
             blind=blind,
         )

@@ -15,7 +15,7 @@ from typing import Final
 from autoscaler.sizing.decision import Reason
 from autoscaler.sizing.greedy import greedy
 from autoscaler.sizing.offers import SLACK, Question, shortfall, within
-from autoscaler.sizing.release import held_back
+from autoscaler.sizing.release import beside, held_back, making_room
 from autoscaler.sizing.report import binding
 from autoscaler.sizing.variants import cheapest
 
@@ -43,13 +43,15 @@ class Purchase:
         *,
         wanted: Sequence[int],
         ready: Sequence[int],
+        there: Sequence[int],
         stockouts: Sequence[bool],
         blind: bool,
     ) -> tuple[list[int], Reason]:
         """Units by offer, and the reason once bounds have had their say.
 
-        ``wanted`` is what was decided last, ``needed`` what must be Ready before anything goes;
-        ``blind`` where a pool cannot be seen: then nothing goes at all.
+        ``wanted`` is what was decided last, ``needed`` what must be Ready before anything goes,
+        ``there`` what is paid for, wanted or not; ``blind`` where a pool cannot be seen: then
+        nothing goes at all.
         """
         current = [offer.current for offer in question.offers]
         unseen = blind or reason is Reason.STALE
@@ -69,11 +71,15 @@ class Purchase:
             bought = cheapest(question)
             self._mixed_s = now_s
         self._circumstances = circumstances
+        begun = beside(question, bought, there)
         if unseen:
-            units = held_back(replace(question, need=math.inf), bought, current)
+            units = held_back(replace(question, need=math.inf), begun, current)
         else:
             at_least = replace(question, need=min(needed, question.need))
-            units = held_back(at_least, bought, ready)
+            units = held_back(at_least, begun, ready)
+            if begun != bought:
+                units = making_room(question, units, bought, ready=ready, there=there)
+        units = beside(question, units, there)
         self._settled = units == bought
         return units, binding(question, units, reason, stockouts)
 

@@ -1,4 +1,5 @@
-"""What may be given back now: nothing whose replacement is not Ready yet.
+"""How one mix gives way to another: nothing goes before what replaces it is Ready, and what is
+bought is paid for beside what has not gone yet.
 
 Pure. The planner passes what it would like; what comes back is at least what must stay, and never
 breaks a bound or the budget to keep it.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoscaler.sizing.offers import SLACK, Question, within
+from autoscaler.sizing.offers import SLACK, Question, cost_per_hour, shortfall, within
 
 
 def held_back(question: Question, wanted: Sequence[int], ready: Sequence[int]) -> list[int]:
@@ -18,7 +19,7 @@ def held_back(question: Question, wanted: Sequence[int], ready: Sequence[int]) -
     """
     offers = question.offers
     kept = [max(w, o.current) for w, o in zip(wanted, offers, strict=True)]
-    order = sorted(range(len(kept)), key=lambda i: (-_value(question, i), offers[i].pool))
+    order = _dearest_first(question)
     for index in order:
         while kept[index] > wanted[index]:
             kept[index] -= 1
@@ -30,6 +31,55 @@ def held_back(question: Question, wanted: Sequence[int], ready: Sequence[int]) -
         while kept[index] > wanted[index] and not within(question, kept):
             kept[index] -= 1
     return kept
+
+
+def beside(question: Question, wanted: Sequence[int], there: Sequence[int]) -> list[int]:
+    """``wanted``, less of what is new, so that the budget also pays for what is ``there``.
+
+    A unit costs until it is gone, whoever still wants it. The dearest capacity is bought last.
+    """
+    units = list(wanted)
+    if question.budget_per_hour is None:
+        return units
+    paid = [max(u, t) for u, t in zip(units, there, strict=True)]
+    over = cost_per_hour(question, paid) - question.budget_per_hour
+    for index in _dearest_first(question):
+        price = question.offers[index].price_per_hour
+        while over > SLACK and units[index] > there[index] and price > 0:
+            units[index] -= 1
+            over -= price
+    return units
+
+
+def making_room(
+    question: Question,
+    units: Sequence[int],
+    wanted: Sequence[int],
+    *,
+    ready: Sequence[int],
+    there: Sequence[int],
+) -> list[int]:
+    """``units``, less one that ``wanted`` does without, where the budget lets nothing new beside.
+
+    Only where ``wanted`` covers more than what there is, and only while nothing starts or leaves:
+    so no more than one unit at a time is missed for what comes instead.
+    """
+    current = [offer.current for offer in question.offers]
+    rests = all(
+        c <= r and t <= c for c, r, t in zip(current, ready, there, strict=True)
+    ) and current == list(units)
+    made = list(units)
+    if rests and shortfall(question, current) > shortfall(question, wanted) + SLACK:
+        for index in _dearest_first(question):
+            if made[index] > wanted[index]:
+                made[index] -= 1
+                break
+    return made
+
+
+def _dearest_first(question: Question) -> list[int]:
+    offers = question.offers
+    return sorted(range(len(offers)), key=lambda i: (-_value(question, i), offers[i].pool))
 
 
 def _value(question: Question, index: int) -> float:

@@ -154,15 +154,19 @@ def rails_hold(world: Scenario) -> None:
             if pool.replicas_per_unit <= model.max_replicas
         )
         assert decision.total() >= min(model.min_replicas, room), "below what the policy wants"
-        cost = 0.0
+        cost = standing = paid = 0.0
         for pool in policy.pools:
             replicas = decision.replicas[pool.name]
             units, rest = divmod(replicas, pool.replicas_per_unit)
             assert rest == 0, "part of a slice"
             assert units <= pool.limit_units()
             cost += units * pool.price_per_unit_hour
+            there = seen.supply[pool.name].units_ready + seen.supply[pool.name].units_starting
+            standing += there * pool.price_per_unit_hour
+            paid += max(units, there) * pool.price_per_unit_hour
         if policy.budget_per_hour is not None:
             assert cost <= policy.budget_per_hour + 1e-6
+            assert paid <= max(policy.budget_per_hour, standing) + 1e-6, "bought beside what stands"
         if before is not None and seen.demand.arrivals_rps is None:
             assert decision.total() >= before.total(), "went down on what it could not see"
         before = decision

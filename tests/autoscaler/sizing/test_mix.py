@@ -20,7 +20,7 @@ from autoscaler.sizing.offers import (
     shortfall,
     within,
 )
-from autoscaler.sizing.release import held_back
+from autoscaler.sizing.release import beside, held_back, making_room
 from autoscaler.sizing.variants import cheapest
 
 
@@ -107,6 +107,47 @@ def test_what_is_held_back_keeps_bounds_and_serves(question: Question, ready: li
         has = [min(k, r) for k, r in zip(kept, ready, strict=False)]
         enough = min(question.need, capacity(question, had))
         assert capacity(question, has) >= enough - 1e-6
+
+
+@given(questions(), st.lists(st.integers(0, 8), min_size=4, max_size=4))
+def test_what_is_new_is_paid_for_beside_what_still_stands(
+    question: Question, there: list[int]
+) -> None:
+    wanted = cheapest(question)
+    begun = beside(question, wanted, there[: len(wanted)])
+    pairs = list(zip(begun, wanted, there, strict=False))
+    assert all(min(w, t) <= b <= w for b, w, t in pairs)
+    standing = cost_per_hour(question, there[: len(wanted)])
+    paid = cost_per_hour(question, [max(b, t) for b, _, t in pairs])
+    if question.budget_per_hour is None:
+        assert begun == wanted
+    else:
+        assert paid <= max(question.budget_per_hour, standing) + 1e-6
+
+
+def full_of_the_dear(*, coming: int = 0) -> Question:
+    """A budget spent on five dear units where twelve cheap ones could be had."""
+    dear = Offer(pool="dear", capacity=1.0, price_per_hour=4.0, high=10, current=5)
+    cheap = Offer(pool="cheap", capacity=1.0, price_per_hour=1.5, high=20, current=coming)
+    return Question(offers=(dear, cheap), need=12.0, budget_per_hour=20.0)
+
+
+@pytest.mark.parametrize(
+    ("coming", "wanted", "ready", "there", "made"),
+    [
+        pytest.param(0, [0, 12], [5, 0], [5, 0], [4, 0], id="one goes to make room"),
+        pytest.param(0, [0, 12], [4, 0], [5, 0], [5, 0], id="not while one starts"),
+        pytest.param(0, [0, 12], [5, 0], [6, 0], [5, 0], id="not while another leaves"),
+        pytest.param(2, [0, 12], [5, 0], [5, 2], [5, 2], id="not before the last ones serve"),
+        pytest.param(0, [0, 5], [5, 0], [5, 0], [5, 0], id="not for what is no more"),
+    ],
+)
+def test_a_full_budget_makes_room_one_unit_at_a_time(
+    coming: int, wanted: list[int], ready: list[int], there: list[int], made: list[int]
+) -> None:
+    question = full_of_the_dear(coming=coming)
+    units = [5, coming]
+    assert making_room(question, units, wanted, ready=ready, there=there) == made
 
 
 def test_the_same_question_has_the_same_answer() -> None:
