@@ -53,6 +53,13 @@ def in_force(
     )
 
 
+def written_at_once(path: Path, text: str) -> None:
+    """Replace ``path`` as careful writers do: nobody who watches it sees it empty."""
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(path)
+
+
 class Following:
     """A policy file under test, and what was told of it."""
 
@@ -156,7 +163,7 @@ async def test_the_file_is_followed(following: Following) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(following.source.run(following.policy))
         await asyncio.sleep(0)
-        await asyncio.to_thread(following.path.write_text, SECOND)
+        await asyncio.to_thread(written_at_once, following.path, SECOND)
         while following.reloads != [True]:  # noqa: ASYNC110 -- a reload raises no event
             await asyncio.sleep(0.02)
         run.cancel()
