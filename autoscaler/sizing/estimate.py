@@ -20,7 +20,7 @@ from autoscaler.observe.observation import Observation
 from autoscaler.policy.model import ModelPolicy
 from autoscaler.policy.profile import ProfilePolicy
 from autoscaler.sizing.feedback import Headroom
-from autoscaler.sizing.need import Arrivals, RequestSize, reactive
+from autoscaler.sizing.need import Arrivals, RequestSize, beyond_chance, reactive
 
 _REVIEW_MINUTES: Final = 6 * 60
 _UNTIL_NEXT_S: Final = 60.0
@@ -43,6 +43,8 @@ class Estimate:
     forecast: Forecast | None
     hour_work: float = 0.0
     """The highest bound of the moments of the next hour; 0 where it is not known."""
+    variation: float = 0.0
+    """How much arrivals vary within a minute: a standard deviation, as a share of their mean."""
 
     def replicas(self, work: float) -> float:
         """Reference replicas that carry ``work``, with headroom."""
@@ -132,18 +134,21 @@ class Estimator:
         if rate is None:
             return None
         tick, minute = self._arrivals.add(seen.now_s, rate * request_s)
+        variation = self._arrivals.variation()
+        queue = beyond_chance(backlog_s or 0.0, minute, variation)
         forecast = self._forecast.carried(minute) if self._forecast else None
         sustainable = self._sustainable or curve.sustainable_load(self._model.slo_ttft_p95_s)
         return Estimate(
             minute_work=minute,
             arriving_work=reactive(tick, minute, 0.0),
-            reactive_work=reactive(tick, minute, backlog_s or 0.0),
+            reactive_work=reactive(tick, minute, queue),
             backlog_work_s=backlog_s or 0.0,
             per_replica=sustainable * self.kappa.value,
             headroom=self.headroom.value,
             kappa=self.kappa.value,
             forecast=forecast,
             hour_work=self._hour_work(),
+            variation=variation,
         )
 
     def _hour_work(self) -> float:

@@ -14,8 +14,8 @@ from typing import Final
 from autoscaler.policy.model import ScaleDownPolicy
 
 EXCESS: Final = 0.05
-"""A size is left downwards only when it is too large by this: the dead band lies where being
-wrong costs a little money, and not where it costs requests."""
+"""A size is left downwards only when it is too large by this, or by as much as arrivals vary: the
+dead band lies where being wrong costs a little money, and not where it costs requests."""
 
 _LOOKED_BACK: Final = 1.0 / 3.0
 """Share of the window over which the most that was wanted is what a size goes down to."""

@@ -189,7 +189,8 @@ class Planner:
             return _Goal(0.0, Reason.STEADY if asleep else Reason.IDLE, 0.0)
         wanted = max(1, math.ceil(needed - SLACK))
         # The window holds what comes back, not what a queue took to clear: that is over.
-        lasting = (1.0 + EXCESS) * estimate.replicas(estimate.lasting_work() * coming.uplift)
+        excess = max(EXCESS, estimate.variation)
+        lasting = (1.0 + excess) * estimate.replicas(estimate.lasting_work() * coming.uplift)
         highest = self._down.note(now, max(1, math.ceil(lasting - SLACK)), scarce=scarce)
         survive = self.model.service_class.survival * estimate.replicas(estimate.minute_work)
         survive = max(survive, self._insured.note(now, math.floor(survive)))

@@ -93,6 +93,7 @@ def figures(
         "reactive_work": estimate.reactive_work,
         "backlog_work_s": estimate.backlog_work_s,
         "work_per_replica": estimate.per_replica,
+        "arrivals_variation": estimate.variation,
         "headroom": estimate.headroom,
         "kappa": estimate.kappa,
     }

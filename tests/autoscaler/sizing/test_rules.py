@@ -11,7 +11,7 @@ from autoscaler.policy.model import ScaleDownPolicy, ScaleToZeroPolicy
 from autoscaler.sizing.feedback import Headroom
 from autoscaler.sizing.guard import DownGuard
 from autoscaler.sizing.idle import Idle
-from autoscaler.sizing.need import Arrivals, RequestSize, reactive
+from autoscaler.sizing.need import Arrivals, RequestSize, beyond_chance, reactive
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=200))
@@ -79,6 +79,51 @@ def test_a_slice_is_the_smallest_step() -> None:
 )
 def test_what_is_here_now(tick: float, minute: float, backlog_s: float, work: float) -> None:
     assert reactive(tick, minute, backlog_s) == pytest.approx(work)
+
+
+@pytest.mark.parametrize(
+    ("backlog_s", "variation", "counted_s"),
+    [
+        pytest.param(0.0, 0.1, 0.0, id="none"),
+        pytest.param(2.0, 0.1, 0.0, id="less than half a tick's chance"),
+        pytest.param(9.0, 0.1, 6.0, id="what is beyond it"),
+        pytest.param(9.0, 0.0, 9.0, id="all of it where nothing varies"),
+    ],
+)
+def test_a_queue_that_chance_explains_orders_nothing(
+    backlog_s: float, variation: float, counted_s: float
+) -> None:
+    assert beyond_chance(backlog_s, 4.0, variation) == pytest.approx(counted_s)
+
+
+def watched(works: list[float], *, every_s: float = 15.0) -> Arrivals:
+    arrivals = Arrivals()
+    for index, work in enumerate(works):
+        arrivals.add(every_s * index, work)
+    return arrivals
+
+
+@pytest.mark.parametrize(
+    ("works", "variation"),
+    [
+        pytest.param([4.0], 0.0, id="constant"),
+        pytest.param([4.4, 3.6], 0.1155, id="a tenth up and down, of a sample of four"),
+        pytest.param([8.0, 0.0], 0.25, id="no more than a spike that counts"),
+    ],
+)
+def test_how_much_arrivals_vary_is_learned_in_hours(works: list[float], variation: float) -> None:
+    arrivals = watched(works * (6 * 240 // len(works)))
+    assert arrivals.variation() == pytest.approx(variation, abs=3e-3)
+
+
+@given(st.lists(st.floats(0.0, 1e6), max_size=300))
+def test_variation_is_a_share_whatever_comes(works: list[float]) -> None:
+    assert 0.0 <= watched(works).variation() <= 0.25
+
+
+def test_nothing_is_learned_of_variation_from_silence_or_across_a_gap() -> None:
+    assert watched([0.0] * 500).variation() == Arrivals().variation()
+    assert watched([1.0, 9.0] * 250, every_s=60.0).variation() == Arrivals().variation()
 
 
 def served(rps: float, queued: float | None) -> Demand:
