@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ import uvloop
 from load_tests.overhead.backend import GAP_SECONDS
 from load_tests.overhead.pickers import OURS, TRANSPORTS, BadPicker, Picker, ours, parse
 from load_tests.overhead.report import Figure, figures, render
-from load_tests.overhead.rounds import Plan, backends, cases, run
+from load_tests.overhead.rounds import NONE, Plan, backends, cases, run
 from load_tests.overhead.workloads import WORKLOADS
 
 
@@ -65,15 +66,45 @@ def _transports(text: str) -> list[str]:
     return _names(list(OURS), text)
 
 
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    return [_count(part) for part in text.split(",")]
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
 
 
 def _picker(text: str) -> Picker:
     try:
-        return parse(text)
+        picker = parse(text)
+        picker.cpu_seconds()
     except BadPicker as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    except (OSError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: no such process runs here") from error
+    return picker
+
+
+def _check_names(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a message if two pickers share a name, or the baseline is none of them."""
+    names = [picker.name for picker in arguments.pickers] or arguments.transports
+    for name in names:
+        if name == NONE or names.count(name) > 1:
+            parser.error(f"name the picker {name!r} otherwise: that name is taken")
+    if arguments.baseline and arguments.baseline not in names:
+        parser.error(f"--baseline: {arguments.baseline!r} is none of {', '.join(names)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     add("pickers", nargs="*", type=_picker, metavar="name=host:port,pid[,tls]")
     add("--workloads", type=_workloads, default=list(WORKLOADS), metavar="NAME,...")
     add("--connections", type=_numbers, metavar="N,...", help="else what becomes each workload")
-    add("--seconds", type=float, default=2.0, help="of one burst")
-    add("--rounds", type=int, default=3)
+    add("--seconds", type=_seconds, default=2.0, help="of one burst")
+    add("--rounds", type=_count, default=3)
     add(
         "--transports",
         type=_transports,
@@ -97,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--flag", action="append", default=[], help="one more flag for our own gateways")
     add("--baseline", help="whose CPU is 1.00x; the last picker's if not said")
-    add("--endpoints", type=int, default=8)
+    add("--endpoints", type=_count, default=8)
     add("--first-port", type=int, help="of the backends; any free ports if not said")
     add("--gap-ms", type=float, default=1000 * GAP_SECONDS, help="between streamed events")
     add("--json", action="store_true")
@@ -106,7 +137,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; 1 if any request failed."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    _check_names(parser, arguments)
     with (
         tempfile.TemporaryDirectory(prefix="loadstar-overhead-") as made,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

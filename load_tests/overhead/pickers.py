@@ -55,7 +55,7 @@ OURS: Mapping[str, Ours] = MappingProxyType(
 
 
 class BadPicker(ValueError):
-    """Not ``name=host:port,pid[,tls]``; the message says so."""
+    """Not ``name=host:port,pid[,tls]``, or no such port; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ def parse(text: str) -> Picker:
         options[1:] and not tls
     ):
         raise BadPicker(f"{text!r} is not name=host:port,pid[,tls]")
+    if not 1 <= int(port) <= 65535:
+        raise BadPicker(f"{text!r}: {port} is not a port (1 to 65535)")
     return Picker(name, Address(host.strip("[]"), int(port)), int(options[0]), tls)
 
 
