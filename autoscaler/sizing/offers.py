@@ -101,14 +101,20 @@ def value_order(question: Question) -> list[int]:
     return sorted(range(len(question.offers)), key=value)
 
 
+def dearest_first(question: Question) -> list[int]:
+    """Offers by price of capacity, what costs most before the rest, then by name."""
+
+    def value(index: int) -> tuple[float, str]:
+        offer = question.offers[index]
+        return (-offer.price_per_hour / max(offer.capacity, SLACK), offer.pool)
+
+    return sorted(range(len(question.offers)), key=value)
+
+
 def affordable(question: Question) -> Question:
     """The question with its lower bounds cut, dearest first, to what bounds and budget allow."""
     offers = list(question.offers)
-    order = sorted(
-        range(len(offers)),
-        key=lambda i: (-offers[i].price_per_hour / max(offers[i].capacity, SLACK), offers[i].pool),
-    )
-    for index in order:
+    for index in dearest_first(question):
         while offers[index].low > 0:
             asked = replace(question, offers=tuple(offers))
             if within(asked, [offer.low for offer in offers]):

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoscaler.sizing.offers import SLACK, Question, cost_per_hour, shortfall, within
+from autoscaler.sizing.offers import (
+    SLACK,
+    Question,
+    cost_per_hour,
+    dearest_first,
+    shortfall,
+    within,
+)
 
 
 def held_back(question: Question, wanted: Sequence[int], ready: Sequence[int]) -> list[int]:
@@ -19,7 +26,7 @@ def held_back(question: Question, wanted: Sequence[int], ready: Sequence[int]) -
     """
     offers = question.offers
     kept = [max(w, o.current) for w, o in zip(wanted, offers, strict=True)]
-    order = _dearest_first(question)
+    order = dearest_first(question)
     for index in order:
         while kept[index] > wanted[index]:
             kept[index] -= 1
@@ -43,7 +50,7 @@ def beside(question: Question, wanted: Sequence[int], there: Sequence[int]) -> l
         return units
     paid = [max(u, t) for u, t in zip(units, there, strict=True)]
     over = cost_per_hour(question, paid) - question.budget_per_hour
-    for index in _dearest_first(question):
+    for index in dearest_first(question):
         price = question.offers[index].price_per_hour
         while over > SLACK and units[index] > there[index] and price > 0:
             units[index] -= 1
@@ -70,18 +77,8 @@ def making_room(
     ) and current == list(units)
     made = list(units)
     if rests and shortfall(question, current) > shortfall(question, wanted) + SLACK:
-        for index in _dearest_first(question):
+        for index in dearest_first(question):
             if made[index] > wanted[index]:
                 made[index] -= 1
                 break
     return made
-
-
-def _dearest_first(question: Question) -> list[int]:
-    offers = question.offers
-    return sorted(range(len(offers)), key=lambda i: (-_value(question, i), offers[i].pool))
-
-
-def _value(question: Question, index: int) -> float:
-    offer = question.offers[index]
-    return offer.price_per_hour / max(offer.capacity, SLACK)
