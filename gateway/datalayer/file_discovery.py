@@ -16,6 +16,7 @@ from gateway.datalayer.discovered import Discovered
 from gateway.datalayer.discovery import NoReloadCounts, ReloadCounts
 from gateway.datalayer.endpoints_file import parse, usable
 from gateway.datalayer.store import Datastore
+from loadstar.aio.steps import next_step
 from loadstar.config.document import MAX_BYTES
 from loadstar.config.errors import ConfigError, Problem
 
@@ -66,7 +67,7 @@ class FileDiscovery:
         if self._text is None:
             await self.load(store)
         while True:
-            await asyncio.sleep(self._poll_seconds)
+            await next_step(self._poll_seconds)
             if self._watch:
                 await self._look(store)
 

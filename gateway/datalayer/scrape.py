@@ -33,6 +33,7 @@ from gateway.datalayer.scrape_plan import (
 )
 from gateway.datalayer.state import Columns, Endpoint
 from gateway.datalayer.store import Datastore
+from loadstar.aio import steps
 from loadstar.aio.alarm import Alarm
 from loadstar.clock import Clock
 
@@ -109,7 +110,7 @@ class Scraper:
         self._pace = pace
         self._clock = clock
         self._rng = rng
-        self._origin = rng.random()
+        self._origin = steps.phase_seconds()
         self._tls = tls
         self._counts: ScrapeCounts = NoCounts() if counts is None else counts
         self._timeout = timeout
@@ -150,7 +151,7 @@ class Scraper:
             # Where all are at work there is nobody to rouse, and twenty looks a second cost as
             # much as ten requests do.
             await self._somebody_rests.wait()
-            await asyncio.sleep(self._pace.busy)
+            await steps.next_step(self._pace.busy)
             if not any(followed.plan.resting for followed in self._by_slot.values()):
                 self._somebody_rests.clear()
             for slot in np.flatnonzero(self._store.columns.inflight_requests).tolist():

@@ -18,16 +18,14 @@ import math
 import random
 from dataclasses import dataclass
 
+from loadstar.aio.steps import GOLDEN, ahead_seconds
+
 BACKOFF = 2.0
 JITTER = 0.1
 """Share by which a delay varies in a crowd, so that cohorts do not fall into step."""
 COHORT = 8
 """Endpoints asked together: a millisecond of reading, for which a request may have to wait."""
-GOLDEN = 0.6180339887498949
-"""Its multiples, modulo anything, keep their distance: the phases of cohorts."""
-MARGIN = 0.1
-"""Of a step: what is closer than this has just been; timers may be a little early."""
-IDLE_SECONDS = 0.5
+IDLE_SECONDS = 0.8
 FRESH_SHARE = 0.4
 """Of the staleness threshold: the longest time between two scrapes of a healthy endpoint. With
 jitter and the scrape itself it stays below the half up to which numbers are fully believed."""
@@ -137,6 +135,4 @@ def delay(
         stretched = min(plan.interval * crowding, max(plan.interval, pace.ceiling))
         return stretched * rng.uniform(1.0 - JITTER, 1.0 + JITTER)
     doublings = math.floor(math.log2(max(plan.interval / pace.busy, 1.0)))
-    step = pace.busy * 2.0**doublings
-    ahead = step - (now - phase) % step
-    return ahead if ahead > MARGIN * step else ahead + step
+    return ahead_seconds(pace.busy * 2.0**doublings, now, phase)

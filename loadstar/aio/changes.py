@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
+from loadstar.aio.steps import next_step
+
 LOOK_SECONDS = 1.0
 """How often is often enough for a person who has just saved a file."""
 
@@ -28,7 +30,7 @@ class Changes:
     async def next(self) -> None:
         """Return at the next change, which is then remembered."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await next_step(LOOK_SECONDS)
             if await self.look():
                 return
 

@@ -20,6 +20,7 @@ from gateway.extproc.wire.events import Gone, HalfClosed, Opened, Received, TooL
 from gateway.extproc.wire.headers import RequestHead
 from gateway.extproc.wire.limits import WireLimits
 from gateway.request.model import Ending
+from loadstar.aio.steps import ahead_seconds, phase_seconds
 from loadstar.clock import Clock
 
 UNIMPLEMENTED = 12
@@ -242,7 +243,9 @@ class WireServer:
 
     def start_ticking(self) -> None:
         """All that a server which only adopts needs to start."""
-        self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        loop = asyncio.get_running_loop()
+        ahead = ahead_seconds(TICK_SECONDS, loop.time(), phase_seconds())
+        self._ticking = loop.call_later(ahead, self._tick)
 
     async def adopt(self, accepted: socket.socket) -> None:
         """Serve a connection that another process has accepted, to its end. Raises nothing."""
