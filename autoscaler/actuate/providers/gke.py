@@ -8,6 +8,7 @@ must be read about before it is repeated. Built by the provider catalog.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from urllib.parse import quote
 import requests
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError
-from google.auth.transport.requests import AuthorizedSession
+from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud.container_v1 import ClusterManagerClient
 from google.cloud.container_v1.services.cluster_manager.transports.rest import (
     ClusterManagerRestTransport,
@@ -66,6 +67,7 @@ class Google:
         self.transport = ClusterManagerRestTransport(
             host=container_host, credentials=credentials, url_scheme=scheme
         )
+        self._credentials = credentials
         self.container = ClusterManagerClient(transport=self.transport)
         make: Any = AuthorizedSession  # Google's has no annotations; it is a requests.Session
         self.session: requests.Session = make(credentials)
@@ -75,6 +77,21 @@ class Google:
         close: Any = self.transport.close
         close()
         self.session.close()
+
+    def authorize(self, given_up: threading.Event) -> None:
+        """Have a token at hand. Raises Unavailable, also where nobody waits for the write any more.
+
+        Fetching one may take minutes where who grants it hangs, and the thread that waits for it
+        cannot be cancelled: without this, a write would go out long after it was given up.
+        """
+        fetch: Any = Request
+        try:
+            if not self._credentials.valid:
+                self._credentials.refresh(fetch())
+        except (requests.RequestException, GoogleAuthError) as error:
+            raise Unavailable(f"no token: {type(error).__name__}") from error
+        if given_up.is_set():
+            raise Unavailable("no token in time; nothing was asked")
 
     def request(self, method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """A request to Compute or a sibling of it; raises ProviderError."""
@@ -123,7 +140,11 @@ class GkePool:
         return await asyncio.to_thread(self._read, operation)
 
     async def write(self, write: Write) -> Accepted:
-        return await asyncio.to_thread(self._write, write)
+        given_up = threading.Event()
+        try:
+            return await asyncio.to_thread(self._write, write, given_up)
+        finally:
+            given_up.set()
 
     @property
     def _name(self) -> str:
@@ -175,7 +196,8 @@ class GkePool:
             return Operation(name=operation, done=True)
         return Operation(name=operation, done=found.get("status") == "DONE", error=message)
 
-    def _write(self, write: Write) -> Accepted:
+    def _write(self, write: Write, given_up: threading.Event) -> Accepted:
+        self._google.authorize(given_up)
         match write:
             case SetSize(per_zone):
                 body: dict[str, object] = {"name": self._name, "node_count": per_zone}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -34,14 +35,20 @@ ZONE = "us-central1-a"
 
 @asynccontextmanager
 async def pool(
-    cloud: Cloud, *, name: str = "gpu", slow_s: float = 0.0, page_size: int = 0
+    cloud: Cloud,
+    *,
+    name: str = "gpu",
+    slow_s: float = 0.0,
+    page_size: int = 0,
+    credentials: Any = AnonymousCredentials,
 ) -> AsyncIterator[GkePool]:
     api = Api(cloud)
     api.page_size = page_size
-    nobody: Any = AnonymousCredentials
     async with serving(api, slow_s=slow_s) as address:
         google = await asyncio.to_thread(
-            lambda: Google(nobody(), container_host=address, compute_host=address, scheme="http")
+            lambda: Google(
+                credentials(), container_host=address, compute_host=address, scheme="http"
+            )
         )
         try:
             yield GkePool(
@@ -189,6 +196,63 @@ async def test_silence_is_an_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async with pool(made, slow_s=1.0) as gpu:
         with pytest.raises(Unavailable):
             await gpu.write(SetSize(3))
+
+
+class Renewing(AnonymousCredentials):
+    """A token that somebody else may have revoked; each renewal is another that is as good."""
+
+    def refresh(self, _request: object) -> None:
+        """Nothing to fetch."""
+
+
+@pytest.mark.parametrize(("times", "calls"), [(1, [401, 200]), (9, [401, 401, 401])])
+async def test_a_token_that_is_refused_is_renewed_and_then_believed(
+    times: int, calls: list[int]
+) -> None:
+    """A request that was answered 401 did not happen, so it alone is sent again."""
+    made, _ = cloud()
+    made.fail_next(Fault("setSize", 401, "Request had invalid credentials", times=times))
+    async with pool(made, credentials=Renewing) as gpu:
+        if times == 1:
+            await gpu.write(SetSize(3))
+        else:
+            with pytest.raises(Denied):
+                await gpu.write(SetSize(3))
+    assert [call.status for call in made.calls] == calls
+
+
+class Granting(AnonymousCredentials):
+    """Has no token until somebody, in some other thread, grants one."""
+
+    valid = False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Google's has no annotations
+        self.asked = threading.Event()
+        self.granted = threading.Event()
+
+    def refresh(self, _request: object) -> None:
+        self.asked.set()
+        assert self.granted.wait(10.0)
+        self.valid = True
+
+
+async def test_a_token_that_comes_too_late_is_not_written_with() -> None:
+    """The one who waited has gone by then, and the lease may be another's."""
+    made, _ = cloud()
+    credentials = Granting()
+    async with pool(made, credentials=lambda: credentials) as gpu:
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(gpu.write(SetSize(3)))
+            await asyncio.to_thread(credentials.asked.wait, 10.0)
+            writing.cancel()
+        credentials.granted.set()
+        found = await gpu.read("")  # and by now the other thread has had its time
+        await asyncio.sleep(0.05)
+        assert found.target_nodes == 2
+        assert "setSize" not in [call.method for call in made.calls]
+        await gpu.write(SetSize(3))
+    assert [call.method for call in made.calls].count("setSize") == 1
 
 
 async def test_nobody_there_is_unavailable() -> None:
