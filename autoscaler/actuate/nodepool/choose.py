@@ -21,8 +21,6 @@ from autoscaler.actuate.nodepool.state import (
 )
 from autoscaler.policy.pools import PoolMode
 
-SETTLED = ("RUNNING", "RUNNING_WITH_ERROR")
-"""Any other status: the provider is at work on the pool, and would refuse."""
 MOST_RELEASED = 50
 """Nodes given back by one request; the rest follow."""
 
@@ -59,7 +57,7 @@ def choose(
 def _size(state: PoolState, reading: Reading, units: int, shape: Shape, now_s: float) -> Step:
     if reading.autoscaling.enabled:
         return Stay(Why.AUTOSCALED)
-    if reading.status not in SETTLED:
+    if not reading.settled:
         return Stay(Why.OPERATION)
     quota = state.quota(now_s)
     if quota is not None:  # it bounds what is added: what is there or coming may stay
@@ -121,7 +119,7 @@ def _floor(state: PoolState, reading: Reading, units: int, shape: Shape, now_s: 
     now = reading.autoscaling
     if not now.enabled:
         return Stay(Why.NOT_AUTOSCALED)
-    if reading.status not in SETTLED:
+    if not reading.settled:
         return Stay(Why.OPERATION)
     floor = now.floor_nodes(shape.zones)
     quota = state.quota(now_s)

@@ -13,7 +13,7 @@ from typing import Protocol
 from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.nodepool.choose import choose
-from autoscaler.actuate.nodepool.learn import Patience, answered, look
+from autoscaler.actuate.nodepool.learn import Patience, answered, look, unread
 from autoscaler.actuate.nodepool.reading import Reading
 from autoscaler.actuate.nodepool.shape import Shape
 from autoscaler.actuate.nodepool.state import (
@@ -26,10 +26,11 @@ from autoscaler.actuate.nodepool.state import (
     SetSize,
     Stay,
     Step,
+    What,
     Why,
     Write,
 )
-from autoscaler.errors import ProviderError, Unavailable
+from autoscaler.errors import Denied, ProviderError, Throttled, Unavailable
 from autoscaler.policy.pools import PoolPolicy
 
 
@@ -47,7 +48,7 @@ class PoolApi(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """What one look came to; ``reading`` is None where the provider could not be read."""
+    """What one look came to; ``reading`` is None where the provider is not to be read yet."""
 
     step: Step
     reading: Reading | None
@@ -84,7 +85,16 @@ class PoolDriver:
         Raises ProviderError or ApiError where something cannot be read or cordoned, and NotWritten
         where the gate keeps a write back; the next tick looks again.
         """
-        reading = await self._api.read(self.state.operation)
+        if now_s < self.state.look_at_s:
+            return Tick(step=Stay(Why.BACKING_OFF), reading=None)
+        try:
+            reading = await self._api.read(self.state.operation)
+        except (Throttled, Denied) as error:
+            self.state = unread(self.state, error, now_s=now_s, rng=self._rng)
+            if isinstance(error, Throttled):
+                raise
+            denied = Happened(What.DENIED, str(error))
+            return Tick(step=Stay(Why.BACKING_OFF), reading=None, happened=(denied,))
         shape = Shape.of(self.policy, len(reading.zones))
         self.state, happened = look(
             self.state, reading, shape=shape, patience=self._patience, now_s=now_s

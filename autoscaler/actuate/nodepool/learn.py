@@ -61,6 +61,7 @@ def look(
     state: PoolState, reading: Reading, *, shape: Shape, patience: Patience, now_s: float
 ) -> tuple[PoolState, tuple[Happened, ...]]:
     """The state after ``reading``, and what is worth telling."""
+    state = replace(state, unread=0)
     if reading.gone:
         told = () if state.ordered_nodes is None else (Happened(What.GONE, "the pool is gone"),)
         return replace(state, ordered_nodes=None, operation="", ready_seen=None), told
@@ -98,7 +99,7 @@ def _hands(
     happened: list[Happened],
 ) -> PoolState:
     """Whether a target or floor is there that we did not set."""
-    if state.operation:
+    if state.operation or not reading.settled:  # an upgrade has nodes to spare for a while
         return state
     floor = reading.autoscaling.floor_nodes(shape.zones)
     target = reading.target_nodes
@@ -131,7 +132,8 @@ def _supply(
     ready, target = reading.ready_nodes, reading.target_nodes
     short = ready < target
     seen = state.ready_seen
-    if seen is not None and ready < seen and not state.operation and target >= seen:
+    still = reading.settled and not state.operation
+    if seen is not None and ready < seen and still and target >= seen:
         happened.append(
             Happened(What.PREEMPTED, f"{seen - ready} of {seen} nodes went by themselves")
         )
@@ -139,17 +141,21 @@ def _supply(
         happened.append(Happened(What.LATE, f"{ready - seen} nodes came after they were given up"))
     if reading.no_quota and short:
         state = _quota(state, reading, now_s, happened)
-    if not (reading.no_capacity and short):
+    trouble = "no capacity" if reading.no_capacity else reading.trouble
+    if not (trouble and short):
         state = replace(state, trouble_since_s=None)
     elif state.trouble_since_s is None:
         state = replace(state, trouble_since_s=now_s)
     elif now_s - state.trouble_since_s >= patience.stockout_s:
-        state = _stockout(state, f"no capacity for {target - ready} of {target}", now_s, happened)
-    overdue = not state.operation and now_s - state.ordered_at_s > patience.delivery_s
-    if short and overdue and state.ordered_at_s > state.circuit.failed_at_s:
-        late = f"{target - ready} of {target} nodes overdue after {patience.delivery_s:.0f} s"
-        state = replace(_stockout(state, late, now_s, happened), overdue=True)
-    return state
+        state = _stockout(state, f"{trouble} for {target - ready} of {target}", now_s, happened)
+    if not short:
+        return replace(state, waiting_since_s=None)
+    since_s = now_s if state.waiting_since_s is None else state.waiting_since_s
+    if state.operation or now_s - since_s <= patience.delivery_s:
+        return replace(state, waiting_since_s=since_s)
+    late = f"{target - ready} of {target} nodes overdue after {patience.delivery_s:.0f} s"
+    state = _stockout(state, late, now_s, happened)
+    return replace(state, overdue=True, waiting_since_s=now_s)
 
 
 def answered(
@@ -174,7 +180,7 @@ def answered(
         state = replace(
             state,
             ordered_nodes=write.per_zone * shape.zones,
-            ordered_at_s=now_s if grows else state.ordered_at_s,
+            waiting_since_s=now_s if grows else state.waiting_since_s,
             overdue=False,
         )
     elif isinstance(write, Release):
@@ -220,10 +226,27 @@ def _refused(
             return replace(_later(state, now_s, rng), unsure=True)
 
 
+def unread(
+    state: PoolState, error: Throttled | Denied, *, now_s: float, rng: random.Random
+) -> PoolState:
+    """The state after a look that was refused; the next one waits as a write would."""
+    if isinstance(error, Denied):
+        wait_s = DENIED_RETRY_S
+    elif error.after_s is None:
+        wait_s = _wait_s(state.unread, rng)
+    else:
+        wait_s = min(error.after_s, LONGEST_RETRY_AFTER_S)
+    return replace(state, unread=state.unread + 1, look_at_s=now_s + wait_s)
+
+
 def _later(state: PoolState, now_s: float, rng: random.Random | None) -> PoolState:
-    full = min(FIRST_RETRY_S * 2 ** min(state.failures, 10), LONGEST_RETRY_S)
-    wait_s = full if rng is None else full * (0.5 + 0.5 * rng.random())
-    return replace(state, retry_at_s=now_s + wait_s, failures=state.failures + 1)
+    retry_at_s = now_s + _wait_s(state.failures, rng)
+    return replace(state, retry_at_s=retry_at_s, failures=state.failures + 1)
+
+
+def _wait_s(failures: int, rng: random.Random | None) -> float:
+    full: float = min(FIRST_RETRY_S * 2 ** min(failures, 10), LONGEST_RETRY_S)
+    return full if rng is None else full * (0.5 + 0.5 * rng.random())
 
 
 def _quota(state: PoolState, reading: Reading, now_s: float, happened: list[Happened]) -> PoolState:

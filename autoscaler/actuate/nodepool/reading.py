@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+SETTLED = ("RUNNING", "RUNNING_WITH_ERROR")
+"""Any other status: the provider is at work on the pool, and would refuse."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autoscaling:
@@ -16,6 +19,8 @@ class Autoscaling:
     zone_min: int = 0
     zone_max: int = 0
     location_policy: str = ""
+    autoprovisioned: bool = False
+    """Made by node auto-provisioning, which takes it away when it is empty."""
 
     def floor_nodes(self, zones: int) -> int:
         """The minimum that is in force, in nodes of all zones."""
@@ -42,6 +47,7 @@ class Zone:
     creating: int = 0  # on their way; those that failed are not among them
     no_capacity: bool = False  # its last attempts found none
     no_quota: bool = False
+    trouble: str = ""  # what else its last attempts failed of: addresses, rights, a reservation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,11 @@ class Reading:
         return not self.zones
 
     @property
+    def settled(self) -> bool:
+        """Whether nobody is at work on the pool: in an upgrade its sizes are nobody's choice."""
+        return self.status in SETTLED
+
+    @property
     def target_nodes(self) -> int:
         return sum(zone.target for zone in self.zones.values())
 
@@ -93,6 +104,11 @@ class Reading:
         return "GCE_STOCKOUT" in self.conditions or any(
             zone.no_capacity for zone in self.zones.values()
         )
+
+    @property
+    def trouble(self) -> str:
+        """What else keeps nodes from coming; "" where nothing does."""
+        return next((zone.trouble for zone in self.zones.values() if zone.trouble), "")
 
     @property
     def no_quota(self) -> bool:

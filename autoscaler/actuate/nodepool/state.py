@@ -31,6 +31,20 @@ class Why(StrEnum):
     OBSERVED = "ObserveOnly"
 
 
+STUCK = frozenset(
+    {
+        Why.OPERATION,
+        Why.BACKING_OFF,
+        Why.GONE,
+        Why.AUTOSCALED,
+        Why.NOT_AUTOSCALED,
+        Why.BOUND,
+        Why.REFUSED,
+    }
+)
+"""While it is one of these, nothing is on its way; if it lasts, others must carry the share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stay:
     """Ask nothing."""
@@ -102,7 +116,8 @@ class PoolState:
 
     ordered_nodes: int | None = None
     """The target that we set, or found at first; one that differs is somebody else's doing."""
-    ordered_at_s: float = -math.inf
+    waiting_since_s: float | None = None
+    """Since when there are fewer than the target, by an order or a loss; else None."""
     ordered_floor: int | None = None
     unsure: bool = False
     """A write may or may not have happened: the next reading tells, and is nobody's override."""
@@ -110,6 +125,9 @@ class PoolState:
     ours: bool = False
     failures: int = 0
     retry_at_s: float = -math.inf
+    unread: int = 0
+    """Looks in a row that the provider had no time for."""
+    look_at_s: float = -math.inf
     held_until_s: float = -math.inf
     circuit: Circuit = field(default_factory=Circuit)
     trouble_since_s: float | None = None

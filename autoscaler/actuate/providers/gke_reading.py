@@ -29,6 +29,7 @@ def reading(
             creating=sum(not _is_ready(each) and not _codes(each) for each in listed),
             no_capacity=any(is_stockout(code) for code in codes),
             no_quota=any(is_quota(code) for code in codes),
+            trouble=next((c for c in codes if not (is_stockout(c) or is_quota(c))), ""),
         )
         empty += [Instance(zone, name) for name in sorted(ready) if name in empty_nodes]
     return Reading(
@@ -51,6 +52,7 @@ def autoscaling(found: Mapping[str, Any]) -> Autoscaling:
         zone_min=int(found.get("minNodeCount", 0)),
         zone_max=int(found.get("maxNodeCount", 0)),
         location_policy=str(found.get("locationPolicy", "")),
+        autoprovisioned=bool(found.get("autoprovisioned", False)),
     )
 
 
@@ -70,6 +72,8 @@ def autoscaling_body(wanted: Autoscaling) -> dict[str, object]:
         body |= {"min_node_count": wanted.zone_min, "max_node_count": wanted.zone_max}
     if wanted.location_policy:
         body["location_policy"] = wanted.location_policy
+    if wanted.autoprovisioned:
+        body["autoprovisioned"] = True
     return body
 
 

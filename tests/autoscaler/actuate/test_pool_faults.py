@@ -76,6 +76,34 @@ async def test_a_conflict_without_a_name_backs_off() -> None:
     assert bench.sizes() == {"us-central1-a": (3, 3)}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Cluster is running incompatible operation {}.",
+        "Operation {} is currently upgrading cluster llm. "
+        "Please wait and try again once it is done.",
+        "Cluster is currently being updated by operation {}.",
+    ],
+)
+async def test_an_operation_on_the_whole_cluster_is_waited_for_too(words: str) -> None:
+    bench = Bench(gpu(), size=1)
+    running = bench.cloud.foreign_operation("the cluster", 240.0, "UPGRADE_MASTER")
+    bench.cloud.fail_next(Fault("setSize", 400, words.format(running)))
+    await bench.run(3, 10 * MINUTE_S)
+    asked = [(c.t_s, c.status) for c in bench.cloud.calls if c.method == "setSize"]
+    assert asked == [(0.0, 400), (240.0, 200)]
+    assert bench.sizes() == {"us-central1-a": (3, 3)}
+
+
+async def test_a_pool_that_goes_between_look_and_request_is_asked_for_a_minute_later() -> None:
+    bench = Bench(gpu(), size=1)
+    bench.cloud.fail_next(Fault("setSize", 404, "Not found: node pool gpu."))
+    await bench.run(3, 5 * MINUTE_S)
+    asked = [(c.t_s, c.status) for c in bench.cloud.calls if c.method == "setSize"]
+    assert asked == [(0.0, 404), (60.0, 200)]
+    assert bench.told == [What.GONE]
+
+
 async def test_what_is_forbidden_is_told_and_left_alone_for_ten_minutes() -> None:
     bench = Bench(gpu(), size=1)
     denied = 'Required "container.clusters.update" permission(s) for the cluster'
@@ -198,6 +226,37 @@ async def test_reads_that_fail_change_nothing() -> None:
     await bench.run(2, 5 * MINUTE_S)
     assert bench.writes() == []
     assert bench.told == []
+
+
+@pytest.mark.parametrize("method", ["get", "group", "listManagedInstances"])
+async def test_looking_waits_as_long_as_it_was_told_to(method: str) -> None:
+    bench = Bench(gpu(), size=1)
+    bench.cloud.fail_next(Fault(method, 429, "slow down", {"Retry-After": "120"}))
+    await bench.run(3, 10 * MINUTE_S)
+    asked = [(call.t_s, call.status) for call in bench.cloud.calls if call.method == method]
+    assert asked[:2] == [(0.0, 429), (120.0, 200)]
+    assert bench.writes() == [("setSize", 3, 200)]
+
+
+async def test_looking_waits_longer_each_time_while_there_is_no_end_to_it() -> None:
+    bench = Bench(gpu(), size=1)
+    await bench.run(1, TICK_S)
+    bench.cloud.fail_next(Fault("get", 429, "slow down", times=99))
+    await bench.run(3, 30 * MINUTE_S)
+    at = [call.t_s for call in bench.cloud.calls if call.status == 429]
+    assert len(at) < 14
+    assert max(later - sooner for sooner, later in itertools.pairwise(at)) <= 315.0
+
+
+async def test_who_may_not_look_is_told_so_and_asks_again_in_ten_minutes() -> None:
+    bench = Bench(gpu(), size=1)
+    denied = 'Required "container.nodePools.get" permission(s)'
+    bench.cloud.fail_next(Fault("get", 403, denied, times=2))
+    await bench.run(3, 25 * MINUTE_S)
+    asked = [(call.t_s, call.status) for call in bench.cloud.calls if call.method == "get"]
+    assert asked[:3] == [(0.0, 403), (600.0, 403), (1200.0, 200)]
+    assert bench.told == [What.DENIED, What.DENIED]
+    assert bench.writes() == [("setSize", 3, 200)]
 
 
 async def test_a_request_called_invalid_is_not_sent_again() -> None:
@@ -368,6 +427,7 @@ async def test_a_floor_keeps_every_other_limit() -> None:
         "totalMinNodeCount": 1,
         "totalMaxNodeCount": 9,
         "locationPolicy": "ANY",
+        "autoprovisioned": True,
     }
     bench = Bench(gpu(autoscaling=limits), size=1, mode=PoolMode.FLOOR)
     await bench.run(5, 10 * MINUTE_S)
@@ -375,6 +435,38 @@ async def test_a_floor_keeps_every_other_limit() -> None:
     floor = {**limits, "totalMinNodeCount": 5, "locationPolicy": any_zone}
     assert bench.writes() == [("setAutoscaling", floor, 200)]
     assert bench.sizes() == {"us-central1-a": (5, 5)}
+
+
+async def test_a_floor_of_limits_by_zone_is_by_zone() -> None:
+    limits: dict[str, object] = {"enabled": True, "minNodeCount": 1, "maxNodeCount": 4}
+    bench = Bench(gpu(THREE_ZONES, autoscaling=limits), size=1, mode=PoolMode.FLOOR)
+    await bench.run(5, 10 * MINUTE_S)
+    assert bench.writes() == [("setAutoscaling", {**limits, "minNodeCount": 2}, 200)]
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+async def test_a_floor_that_was_set_unanswered_is_set_once_and_nobodys_override(
+    status: int,
+) -> None:
+    limits: dict[str, object] = {"enabled": True, "totalMaxNodeCount": 9}
+    bench = Bench(gpu(autoscaling=limits), size=1, mode=PoolMode.FLOOR)
+    fault = Fault("setAutoscaling", status, "no answer", happens_anyway=True)
+    bench.cloud.fail_next(fault)
+    await bench.run(5, 5 * MINUTE_S)
+    assert [(method, status) for method, _, status in bench.writes()] == [
+        ("setAutoscaling", status)
+    ]
+    assert bench.told == []
+    assert bench.pool.autoscaling["totalMinNodeCount"] == 5
+
+
+async def test_a_floor_meets_a_conflict_as_a_size_does() -> None:
+    limits: dict[str, object] = {"enabled": True, "totalMaxNodeCount": 9}
+    bench = Bench(gpu(autoscaling=limits), size=1, mode=PoolMode.FLOOR)
+    bench.cloud.foreign_operation("gpu", 240.0)
+    await bench.run(5, 10 * MINUTE_S)
+    assert [status for _, _, status in bench.writes()] == [400, 200]
+    assert bench.told == [What.CONFLICT]
 
 
 async def test_a_floor_ends_at_the_pools_own_maximum() -> None:

@@ -110,8 +110,8 @@ class Cloud:
         self.operations: dict[str, Operation] = {}
         self.faults: list[Fault] = []
         self.calls: list[Call] = []
-        self.dry: dict[str, list[tuple[float, float]]] = {}
-        """Zone -> (from, until) in which it has no capacity."""
+        self.dry: dict[str, list[tuple[float, float, str]]] = {}
+        """Zone -> (from, until, code) in which no machine can be had there."""
         self.overlaps = 0
         """Times that a mutating request came while one was in flight on the same pool."""
         self._numbered = 0
@@ -126,9 +126,17 @@ class Cloud:
                 self._make(pool, group, self.now() - pool.node_s)
         return pool
 
-    def stockout(self, zone: str, seconds: float, *, after_s: float = 0.0) -> None:
+    def stockout(
+        self,
+        zone: str,
+        seconds: float,
+        *,
+        after_s: float = 0.0,
+        code: str = "ZONE_RESOURCE_POOL_EXHAUSTED",
+    ) -> None:
+        """Every attempt to make a machine in ``zone`` fails with ``code``."""
         start = self.now() + after_s
-        self.dry.setdefault(zone, []).append((start, start + seconds))
+        self.dry.setdefault(zone, []).append((start, start + seconds, code))
 
     def preempt(self, pool: str, count: int = 1) -> None:
         """Take ``count`` ready machines; their group makes new ones in time."""
@@ -200,8 +208,8 @@ class Cloud:
             group.machines.remove(victim or group.machines[-1])
         group.error = ""
         while len(group.machines) < group.target:
-            if self._is_dry(group.zone, t):
-                group.error = "ZONE_RESOURCE_POOL_EXHAUSTED"
+            if code := self._is_dry(group.zone, t):
+                group.error = code
                 return
             if len(pool.nodes) + 1 > pool.quota:
                 group.error = "QUOTA_EXCEEDED"
@@ -213,8 +221,10 @@ class Cloud:
         name = f"gke-{pool.name}-{group.zone}-{group.made:04d}"
         group.machines.append(Machine(name, group.zone, t, t + pool.node_s))
 
-    def _is_dry(self, zone: str, t: float) -> bool:
-        return any(start <= t < end for start, end in self.dry.get(zone, ()))
+    def _is_dry(self, zone: str, t: float) -> str:
+        """The code with which attempts fail now; "" while they do not."""
+        spells = self.dry.get(zone, ())
+        return next((code for start, end, code in spells if start <= t < end), "")
 
     def _autoscale(self, pool: Pool, t: float) -> None:
         """The cluster autoscaler: up at once to what pods ask for, down after ten idle minutes."""
