@@ -1,10 +1,12 @@
 """Which pools cannot deliver now, and what quota a refusal taught: what the next decision heeds.
 
-Pools with a provider's own API tell it themselves; for those that a cluster's autoscaler fills, it
-shows only in units that do not come. No IO.
+Pools with a provider's own API tell it themselves; for those that a cluster's autoscaler fills, and
+where the provider cannot be asked, it shows only in units that do not come. No IO.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from autoscaler.actuate.nodepool.circuit import Circuit
 
@@ -18,22 +20,38 @@ class CircuitBook:
     def __init__(self) -> None:
         self._told: dict[str, tuple[bool, int | None]] = {}
         self._circuits: dict[str, Circuit] = {}
-        self._short_since: dict[str, float] = {}
+        self._asked: dict[str, deque[tuple[float, int, int]]] = {}
+        """(when, units asked for, units there), as far back as a delivery takes."""
+
+    def begin(self) -> None:
+        """Nobody has asked for anything yet: what was asked for by others is theirs to wait for."""
+        self._asked.clear()
 
     def note(self, pool: str, *, is_open: bool, quota_units: int | None) -> None:
         """What a pool's own driver found."""
         self._told[pool] = (is_open, quota_units)
 
-    def waits(self, pool: str, *, short: bool, now_s: float, failed: bool = False) -> None:
-        """Whether ``pool`` has fewer units than were asked for; ``failed``: it said it cannot."""
+    def waits(
+        self, pool: str, *, asked: int, ready: int, now_s: float, failed: bool = False
+    ) -> None:
+        """``pool`` was asked for so many units and has so many; ``failed``: it said it cannot.
+
+        Late is what was asked for all the time that a delivery takes and was never there: where
+        ever more is asked for, some units are always on their way.
+        """
         circuit = self._circuits.get(pool, Circuit())
-        if not short:
-            self._short_since.pop(pool, None)
+        if circuit.is_open(now_s):
             return
-        since_s = self._short_since.setdefault(pool, now_s)
-        if (failed or now_s - since_s > DELIVERY_S) and not circuit.is_open(now_s):
+        waiting = self._asked.setdefault(pool, deque())
+        waiting.append((now_s, asked, ready))
+        before_s = now_s - DELIVERY_S
+        while len(waiting) > 1 and waiting[1][0] < before_s:
+            waiting.popleft()
+        _, wanted, there = zip(*waiting, strict=True)
+        late = waiting[0][0] < before_s and min(wanted) > max(there)
+        if late or (failed and asked > ready):
             self._circuits[pool] = circuit.failed(now_s)
-            self._short_since[pool] = self._circuits[pool].open_until_s
+            waiting.clear()
 
     def is_open(self, pool: str, now_s: float) -> bool:
         """Whether to count on ``pool`` for no more than it has."""

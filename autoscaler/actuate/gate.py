@@ -55,6 +55,11 @@ class Gate:
         self._passed: deque[float] = deque(maxlen=MOST_AN_HOUR)
         self.kept_back: deque[tuple[Call, str]] = deque(maxlen=REMEMBERED)
 
+    @property
+    def acts(self) -> bool:
+        """Whether the policy lets anything be written now."""
+        return self._mode() is Mode.ACTIVE
+
     def check(self, call: Call) -> None:
         """Return where ``call`` may be made now; raise NotWritten where it may not."""
         mode = self._mode()

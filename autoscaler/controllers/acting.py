@@ -17,6 +17,7 @@ from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.nodepool.driver import PoolDriver
 from autoscaler.actuate.nodepool.learn import Patience
+from autoscaler.actuate.nodepool.state import STUCK, Stay
 from autoscaler.actuate.providers.catalog import Providers
 from autoscaler.actuate.rungs import ladder
 from autoscaler.actuate.rungs.documents import BUFFERS, BUFFERS_ALPHA
@@ -78,6 +79,7 @@ class Acting:
 
     async def run(self, policy: Policy) -> None:
         """Act on ``policy`` until cancelled."""
+        self.circuits.begin()
         served = await self._served(policy)
         async with asyncio.TaskGroup() as tasks:
             for pool in policy.pools:
@@ -139,7 +141,14 @@ class Acting:
                     cordons=None if self._kube is None else Cordons(self._kube, self._gate),
                 )
             now_s = self._clock.now()
-            done = await driver.tick(self.units[pool.name], now_s)
+            units = self.units[pool.name]
+            try:
+                done = await driver.tick(units, now_s)
+            except ProviderError:
+                self._waits(pool.name, units, now_s)
+                raise
+            resting = isinstance(done.step, Stay) and done.step.why in STUCK
+            self._waits(pool.name, units if resting or done.refusal else 0, now_s)
             self._report.pool(pool.name, done, self._clock.wall(), about)
             self.circuits.note(
                 pool.name,
@@ -148,6 +157,12 @@ class Acting:
             )
 
         return tick
+
+    def _waits(self, pool: str, asked: int, now_s: float) -> None:
+        """So many units of ``pool`` are wanted and nothing moves: as ever, where we only advise."""
+        seen = self.supply.get(pool)
+        if seen is not None and self._gate.acts:
+            self.circuits.waits(pool, asked=asked, ready=seen.units_ready, now_s=now_s)
 
     def _room_tick(
         self, policy: Policy, pool: PoolPolicy, mode: PoolMode, served: frozenset[str]
@@ -179,7 +194,11 @@ class Acting:
             for warning in filter(None, (room.refused, room.lesser)):
                 log.warning(warning, extra={"pool": pool.name})
             self.circuits.waits(
-                pool.name, short=seen.units_ready < units, now_s=now_s, failed=bool(room.refused)
+                pool.name,
+                asked=units,
+                ready=seen.units_ready,
+                now_s=now_s,
+                failed=bool(room.refused),
             )
 
         return tick

@@ -61,7 +61,7 @@ def test_units_that_do_not_come_open_a_circuit_that_waits_ever_longer() -> None:
     was = False
     for step in range(1_000):
         now_s = 15.0 * step
-        book.waits("gpu", short=True, now_s=now_s)
+        book.waits("gpu", asked=3, ready=2, now_s=now_s)
         if book.is_open("gpu", now_s) and not was:
             opened.append(now_s)
         was = book.is_open("gpu", now_s)
@@ -73,5 +73,22 @@ def test_units_that_do_not_come_open_a_circuit_that_waits_ever_longer() -> None:
 def test_units_that_come_leave_no_trace() -> None:
     book = CircuitBook()
     for step in range(100):
-        book.waits("gpu", short=step % 50 != 49, now_s=15.0 * step)
+        book.waits("gpu", asked=3, ready=3 if step % 50 == 49 else 2, now_s=15.0 * step)
         assert not book.is_open("gpu", 15.0 * step)
+
+
+def test_units_that_come_while_ever_more_are_asked_for_are_not_late() -> None:
+    """A ramp of an hour, each unit there six minutes after it was asked for."""
+    book = CircuitBook()
+    for step in range(240):
+        ready = 2 + max(0, step - 24) // 8
+        book.waits("gpu", asked=2 + step // 8, ready=ready, now_s=15.0 * step)
+        assert not book.is_open("gpu", 15.0 * step)
+
+
+def test_what_others_asked_for_is_not_waited_for() -> None:
+    book = CircuitBook()
+    book.waits("gpu", asked=3, ready=2, now_s=0.0)
+    book.begin()  # we lead again, hours later
+    book.waits("gpu", asked=3, ready=2, now_s=9_000.0)
+    assert not book.is_open("gpu", 9_000.0)
