@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 ORGANIZATION = "Inference Ext"
 """The reference's O=; the gateways that look at it at all look for this."""
 SELF_SIGNED_DAYS = 3650
+CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+"""Those with a signature in TLS 1.3; with a key on another no handshake succeeds."""
 LOOPBACK = (
     x509.DNSName("localhost"),
     x509.IPAddress(IPv4Address("127.0.0.1")),
@@ -97,7 +99,8 @@ def load(directory: str) -> KeyPair:
     """The pair in ``directory``'s tls.crt and tls.key. Raises CertificateError.
 
     What is checked here is what would otherwise fail later, at a client's handshake: that both
-    parse, that the key is RSA or ECDSA, and that it is the certificate's.
+    parse, that the key is RSA or ECDSA on a curve of TLS, that it is the certificate's, and that
+    both are strong enough for OpenSSL.
     """
     crt, key = Path(directory, "tls.crt"), Path(directory, "tls.key")
     certificate_pem, key_pem = _read(crt), _read(key)
@@ -111,14 +114,22 @@ def load(directory: str) -> KeyPair:
         raise CertificateError(f"{key}: not an unencrypted PEM private key") from error
     if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise CertificateError(f"{key}: must be an RSA or ECDSA key")
+    if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name not in CURVES:
+        raise CertificateError(f"{key}: must be on P-256, P-384 or P-521, not {private.curve.name}")
     if _spki(private.public_key()) != _spki(certificate.public_key()):
         raise CertificateError(f"{key}: is not the key of {crt}")
-    return KeyPair(
+    pair = KeyPair(
         certificate=certificate_pem,
         key=key_pem,
         elliptic=isinstance(private, ec.EllipticCurvePrivateKey),
         not_after=certificate.not_valid_after_utc,
     )
+    try:
+        server_context(pair)
+    except ssl.SSLError as error:
+        why = (error.reason or str(error)).replace("_", " ").lower()
+        raise CertificateError(f"{crt}: cannot be served: {why}") from error
+    return pair
 
 
 def _read(path: Path) -> bytes:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
-from loadstar.tls import KeyPair, ReloadingPair, server_context, use
+from loadstar.tls import KeyPair, ReloadingPair, server_context
+
+Handshake: TypeAlias = ssl.SSLObject | ssl.SSLSocket
 
 CIPHERS_VARIABLE = "GRPC_SSL_CIPHER_SUITES"
 
@@ -69,14 +71,29 @@ def wire_context(
 
     Raises ValueError as ``ciphers`` does.
     """
-    pair = certificate.current
-    context = server_context(pair, alpn=("h2",))
-    wanted = ciphers("", suites, elliptic=pair.elliptic)
-    if wanted is not None:
-        context.set_ciphers(wanted)
-    if min_version == "VersionTLS13":
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-    certificate.on_renewal(lambda renewed: use(context, renewed))
+
+    def made(pair: KeyPair) -> ssl.SSLContext:
+        context = server_context(pair, alpn=("h2",))
+        wanted = ciphers("", suites, elliptic=pair.elliptic)
+        if wanted is not None:
+            context.set_ciphers(wanted)
+        if min_version == "VersionTLS13":
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
+    context = current = made(certificate.current)
+
+    def renew(pair: KeyPair) -> None:
+        nonlocal current
+        current = made(pair)
+
+    def swap(handshake: Handshake, name: str | None, _: ssl.SSLContext) -> None:
+        handshake.context = current
+
+    certificate.on_renewal(renew)
+    # Not by loading into the same context: that keeps one certificate for each kind of key, and
+    # would go on serving an ECDSA one beside the RSA one that replaced it.
+    context.sni_callback = swap
     return context
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from loadstar.tls import CertificateError, KeyPair, ReloadingPair, load, self_signed
 
@@ -110,6 +111,59 @@ def test_a_pair_that_cannot_be_served_names_the_file(
     with pytest.raises(CertificateError) as caught:
         load(str(tmp_path))
     assert str(caught.value) == f"{tmp_path}/{problem.format(tmp_path)}"
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        pytest.param(
+            lambda: rsa.generate_private_key(65537, 1024),
+            "tls.crt: cannot be served: ee key too small",
+            id="too short",
+        ),
+        pytest.param(
+            lambda: ec.generate_private_key(ec.SECP256K1()),
+            "tls.key: must be on P-256, P-384 or P-521, not secp256k1",
+            id="a curve that TLS lacks",
+        ),
+    ],
+)
+async def test_a_pair_that_no_handshake_survives_keeps_the_last_good_one(
+    tmp_path: Path,
+    key: Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey],
+    problem: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, reloads = self_signed(WALL), Reloads()
+    await asyncio.to_thread(write, tmp_path, first)
+    files = ReloadingPair(str(tmp_path), first, reloads)
+    await asyncio.to_thread(write, tmp_path, signed_by_itself(key()))
+    await files.look()
+    assert files.current == first
+    assert reloads == [False]
+    assert problem in caplog.text
+
+
+def signed_by_itself(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> KeyPair:
+    """A certificate of ``key``, as a careless script makes one."""
+    now = datetime.datetime.fromtimestamp(WALL, datetime.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weak")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    pem = key.private_bytes(
+        encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    elliptic = isinstance(key, ec.EllipticCurvePrivateKey)
+    return KeyPair(made.public_bytes(encoding), pem, elliptic, made.not_valid_after_utc)
 
 
 class Reloads(list[bool]):

@@ -114,6 +114,18 @@ async def test_a_renewed_certificate_is_served_to_the_next_connection(kind: str)
 
 
 @KINDS
+async def test_a_key_of_another_kind_leaves_nothing_of_the_first(kind: str) -> None:
+    """Both kinds would do for a client that takes either, and the first would be served on."""
+    pairs = [self_signed(now()), self_signed(now(), elliptic=False)]
+    certificate = pair_holder(pairs[0])
+    async with hosting(certificate=certificate, kind=kind, reloads=True) as host:
+        certificate.renew(pairs[1])
+        assert await served(host.port) == der(pairs[1])
+        certificate.renew(pairs[0])
+        assert await served(host.port) == der(pairs[0])
+
+
+@KINDS
 async def test_without_reload_the_first_certificate_stays(kind: str) -> None:
     pairs = [self_signed(now()), self_signed(now())]
     certificate = pair_holder(pairs[0])
