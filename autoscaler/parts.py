@@ -62,6 +62,8 @@ class Parts:
         self.events = None if kube is None else EventRecorder(kube, clock, component=COMPONENT)
         self.report = Report(self.metrics, self.events)
         self.force = PolicyInForce(clock.wall)
+        self._acted_on: int | None = None
+        """The number of the policy that acting began with."""
         self.store = HistoryStore(Path(flags.state_dir) if flags.state_dir else None)
         lead_times = self.store.lead_times()
         self.leading = Leading()
@@ -109,6 +111,7 @@ class Parts:
             clock=clock,
             rng=rng,
             empty_nodes=(lambda _pool: frozenset()) if cluster is None else cluster.empty,
+            cordoned_nodes=(lambda _pool: frozenset()) if cluster is None else cluster.cordoned,
             replicas=self._replicas if flags.signals else None,
         )
         self.wishes = Wishes(machine)
@@ -218,7 +221,7 @@ class Parts:
         """Where the policy comes from; a file is read at once, a ConfigMap may yet come."""
         flags = self._flags
         if flags.policy_file:
-            file = PolicyFile(Path(flags.policy_file), self.force, self._policy_changed)
+            file = PolicyFile(Path(flags.policy_file), self.force, self.policy_changed)
             await file.start()
             return file
         assert self._kube is not None
@@ -238,14 +241,17 @@ class Parts:
         if self.force.problem is not None and source.about is not None:
             text = "; ".join(str(each) for each in self.force.problem.problems[:5])
             self.report.event(source.about, "PolicyRefused", text, warns=True)
-        self._policy_changed()
+        self.policy_changed()
 
-    def _policy_changed(self) -> None:
+    def policy_changed(self) -> None:
         policy = self._policy()
         if policy is not None:
             stale_after_s = policy.safety.stale_after_s / self._flags.clock_factor
             self.feed.stale_after_s = self.file.stale_after_s = stale_after_s
-        self.leading.again()
+        number = None if self.force.current is None else self.force.current.number
+        if number != self._acted_on:  # a text that was refused, or told again, interrupts nothing
+            self._acted_on = number
+            self.leading.again()
         self.loop.wake()
 
     async def _lead(self) -> None:

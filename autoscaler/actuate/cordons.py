@@ -1,25 +1,33 @@
 """Nodes that are to go take no new pods: cordoned a tick before, uncordoned when they stay. IO.
 
 Between a look that finds a node empty and the request that deletes it, the scheduler may put a pod
-there. A node is released only when it was cordoned before the look that found it empty.
+there. A node is released only when it was cordoned before the look that found it empty. Each is
+marked, so that none is left cordoned by a process that ends, or a policy that changes, in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from autoscaler.actuate.gate import Call, Gate
+from autoscaler.observe.cluster import CORDONED_BY
 from loadstar.kube.calls import Patches
 from loadstar.kube.errors import NotFound
 from loadstar.kube.resources import NODES
 
+MARK = "autoscaler"
+
 
 class Cordons:
-    """The nodes of one pool that we have cordoned."""
+    """The nodes of one pool that we have cordoned; ``marked`` gives those of before, once known."""
 
-    def __init__(self, kube: Patches, gate: Gate) -> None:
+    def __init__(
+        self, kube: Patches, gate: Gate, marked: Callable[[], frozenset[str] | None] = frozenset
+    ) -> None:
         self._kube = kube
         self._gate = gate
+        self._marked = marked
+        self._knows_before = False
         self._ours: set[str] = set()
 
     async def ready(self, nodes: Iterable[str]) -> bool:
@@ -36,6 +44,10 @@ class Cordons:
 
     async def keep_only(self, nodes: Iterable[str]) -> None:
         """Uncordon what was to go and stays after all."""
+        if not self._knows_before:  # asked once, for what is seen lags behind what we do from here
+            before = self._marked()
+            self._knows_before = before is not None
+            self._ours |= before or set()
         for name in sorted(self._ours - set(nodes)):
             await self._set(name, cordoned=False)
             self._ours.discard(name)
@@ -44,7 +56,10 @@ class Cordons:
         method = "cordon" if cordoned else "uncordon"
         async with self._gate.writing(Call(api="kubernetes", method=method, target=name)):
             try:
-                change = {"spec": {"unschedulable": True if cordoned else None}}
+                change = {
+                    "metadata": {"annotations": {CORDONED_BY: MARK if cordoned else None}},
+                    "spec": {"unschedulable": True if cordoned else None},
+                }
                 await self._kube.patch(NODES, name, "", change)
             except NotFound:
                 pass  # it has gone already

@@ -17,12 +17,13 @@ from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.nodepool.driver import PoolDriver
 from autoscaler.actuate.nodepool.learn import Patience
-from autoscaler.actuate.nodepool.state import STUCK, Stay
+from autoscaler.actuate.nodepool.state import STUCK, PoolState, Stay
 from autoscaler.actuate.providers.catalog import Providers
 from autoscaler.actuate.rungs import ladder
 from autoscaler.actuate.rungs.documents import BUFFERS, BUFFERS_ALPHA
 from autoscaler.actuate.rungs.driver import RoomDriver
 from autoscaler.actuate.workload.driver import WorkloadDriver
+from autoscaler.actuate.workload.plan import Written
 from autoscaler.controllers.kube_calls import Kube
 from autoscaler.controllers.report import Report
 from autoscaler.controllers.wanted import TargetKey
@@ -60,6 +61,7 @@ class Acting:
         clock: Clock,
         rng: random.Random,
         empty_nodes: Callable[[PoolPolicy], frozenset[str]],
+        cordoned_nodes: Callable[[PoolPolicy], frozenset[str] | None] = lambda _pool: frozenset(),
         replicas: Callable[[TargetKey], tuple[Replica, ...]] | None = None,
     ) -> None:
         """``replicas`` gives a workload's pods and how busy they are, where that is known."""
@@ -75,6 +77,10 @@ class Acting:
         self._clock = clock
         self._rng = rng
         self._empty_nodes = empty_nodes
+        self._cordoned_nodes = cordoned_nodes
+        self._pools: dict[tuple[str, ...], PoolState] = {}
+        """What is known of a node pool, by its place; a new policy does not make it new."""
+        self._written: dict[TargetKey, Written] = {}
         self._replicas = replicas
 
     async def run(self, policy: Policy) -> None:
@@ -125,6 +131,7 @@ class Acting:
     def _node_tick(self, policy: Policy, pool: PoolPolicy) -> Callable[[], Awaitable[None]]:
         driver: PoolDriver | None = None
         about = _about(policy, pool.name)
+        place = (pool.provider, pool.cluster, pool.location, pool.node_pool or pool.name)
 
         async def tick() -> None:
             nonlocal driver
@@ -138,7 +145,8 @@ class Acting:
                     self._gate,
                     rng=self._rng,
                     patience=Patience(override_s=policy.safety.override_hold_s),
-                    cordons=None if self._kube is None else Cordons(self._kube, self._gate),
+                    cordons=self._cordons(pool),
+                    known=self._pools.get(place),
                 )
             now_s = self._clock.now()
             units = self.units[pool.name]
@@ -147,6 +155,8 @@ class Acting:
             except ProviderError:
                 self._waits(pool.name, units, now_s)
                 raise
+            finally:
+                self._pools[place] = driver.state
             resting = isinstance(done.step, Stay) and done.step.why in STUCK
             self._waits(pool.name, units if resting or done.refusal else 0, now_s)
             self._report.pool(pool.name, done, self._clock.wall(), about)
@@ -157,6 +167,11 @@ class Acting:
             )
 
         return tick
+
+    def _cordons(self, pool: PoolPolicy) -> Cordons | None:
+        if self._kube is None:
+            return None
+        return Cordons(self._kube, self._gate, partial(self._cordoned_nodes, pool))
 
     def _waits(self, pool: str, asked: int, now_s: float) -> None:
         """So many units of ``pool`` are wanted and nothing moves: as ever, where we only advise."""
@@ -226,6 +241,7 @@ class Acting:
                 self._gate,
                 override_s=policy.safety.override_hold_s,
                 replicas=None if self._replicas is None else partial(self._replicas, key),
+                known=self._written.get(key),
             )
             about = ObjectRef("apps/v1", key.target.kind, key.target.name, key.id[1])
 
@@ -233,7 +249,10 @@ class Acting:
                 wanted = self.targets.get(key)
                 if wanted is None:
                     return
-                done = await driver.tick(wanted, self._clock.now())
+                try:
+                    done = await driver.tick(wanted, self._clock.now())
+                finally:
+                    self._written[key] = driver.written
                 if done.override:
                     self._report.event(about, "ManualOverride", done.override, warns=True)
                     log.warning(done.override, extra={"workload": key.target.name})

@@ -139,10 +139,11 @@ class Loop:
         decisions = await self._decided(seen) if seen else {}
         policy = force.policy
         wanted = units(policy, decisions)
-        if self._force.mode is not Mode.OFF:
-            self._acting.units = wanted
-            self._acting.targets = targets(policy, decisions)
-            self._acting.supply = _together(seen.values())
+        # Under off nothing is wanted: what was before it must not be there when it ends.
+        off = self._force.mode is Mode.OFF
+        self._acting.units = {} if off else wanted
+        self._acting.targets = {} if off else targets(policy, decisions)
+        self._acting.supply = {} if off else _together(seen.values())
         self._told(targets(policy, decisions), decisions)
         for name, count in wanted.items():
             self._report.metrics.pool_units.labels(name, "wanted").set(count)

@@ -19,6 +19,7 @@ from autoscaler.observe.cluster import (
     Cluster,
     NodeView,
     PodView,
+    cordoned_nodes,
     empty_nodes,
     node_view,
     pod_view,
@@ -88,6 +89,11 @@ class ClusterSupply:
         """Nodes of ``pool`` that may be given back; none while that is not known."""
         found = self.cluster()
         return frozenset() if found is None else empty_nodes(found, pool)
+
+    def cordoned(self, pool: PoolPolicy) -> frozenset[str] | None:
+        """Nodes of ``pool`` that we keep pods from; None while that is not known."""
+        found = self.cluster()
+        return None if found is None else cordoned_nodes(found, pool)
 
     async def supply(
         self, model: ModelPolicy, pools: tuple[PoolPolicy, ...]

@@ -17,6 +17,8 @@ from loadstar.kube.conditions import is_true, seconds_of
 
 NODE_POOL = "cloud.google.com/gke-nodepool"
 COMPUTE_CLASS = "cloud.google.com/compute-class"
+CORDONED_BY = "loadstar.dev/cordoned-by"
+"""On a node that the autoscaler keeps pods from; whoever leads next lets it go or back."""
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -55,6 +57,7 @@ class NodeView:
     created_s: float
     ready_s: float | None
     cordoned: bool = False
+    cordoned_by_us: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,8 @@ def node_view(document: Mapping[str, Any]) -> NodeView:
         ready=is_true(conditions, "Ready"),
         created_s=seconds_of(str(metadata["creationTimestamp"])),
         ready_s=_since(conditions, "Ready"),
-        cordoned=bool((document.get("spec") or {}).get("unschedulable")),
+        cordoned=(cordoned := bool((document.get("spec") or {}).get("unschedulable"))),
+        cordoned_by_us=cordoned and CORDONED_BY in (metadata.get("annotations") or {}),
     )
 
 
@@ -186,6 +190,16 @@ def empty_nodes(cluster: Cluster, pool: PoolPolicy) -> frozenset[str]:
         node.name
         for node in cluster.nodes.values()
         if node.ready and selected(node.labels, wanted) and node.name not in used
+    )
+
+
+def cordoned_nodes(cluster: Cluster, pool: PoolPolicy) -> frozenset[str]:
+    """Nodes of ``pool`` that the autoscaler, this process or one before it, has cordoned."""
+    wanted = pool_labels(pool)
+    return frozenset(
+        node.name
+        for node in cluster.nodes.values()
+        if node.cordoned_by_us and selected(node.labels, wanted)
     )
 
 

@@ -26,12 +26,14 @@ class Write:
 class KubeDocuments:
     """``writes`` is every write that was tried; ``refuse`` holds errors for the next of them.
 
+    ``lost`` holds errors of writes that are carried out and their answers lost.
     ``pruned`` are fields of a spec that this server does not know and drops without a word.
     """
 
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     refuse: list[ApiError] = field(default_factory=list)
+    lost: list[ApiError] = field(default_factory=list)
     pruned: set[str] = field(default_factory=set)
     _version: int = 0
 
@@ -89,7 +91,7 @@ class KubeDocuments:
         made = _merged(before, document)
         for name in self.pruned & set(made.get("spec", {})):
             del made["spec"][name]
-        return self.put(resource, made)
+        return self._answered(resource, made)
 
     async def patch(
         self,
@@ -109,7 +111,7 @@ class KubeDocuments:
         version = change.get("metadata", {}).get("resourceVersion")
         if version not in (None, found["metadata"]["resourceVersion"]):
             raise Conflict("the object has been modified", status=409)
-        return self.put(resource, _merged(copy.deepcopy(found), {"spec": change["spec"]}))
+        return self._answered(resource, _merged(copy.deepcopy(found), change))
 
     async def delete(
         self, resource: Resource, name: str, namespace: str = "", *, uid: str = ""
@@ -117,6 +119,12 @@ class KubeDocuments:
         self._write("delete", f"{resource}/{name}", None, "")
         self.at(resource, name, namespace)
         del self.objects[(resource.plural, namespace, name)]
+
+    def _answered(self, resource: Resource, document: dict[str, Any]) -> dict[str, Any]:
+        made = self.put(resource, document)
+        if self.lost:
+            raise self.lost.pop(0)
+        return made
 
     def _write(self, verb: str, what: str, body: Any, manager: str) -> None:
         self.writes.append(Write(verb, what, body, manager))
@@ -127,8 +135,10 @@ class KubeDocuments:
 def _merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     made = dict(before)
     for key, value in after.items():
-        if isinstance(value, dict) and isinstance(made.get(key), dict):
-            made[key] = _merged(made[key], value)
+        if isinstance(value, dict):
+            made[key] = _merged(made.get(key) or {}, value)
+        elif value is None:
+            made.pop(key, None)
         else:
             made[key] = copy.deepcopy(value)
     return made

@@ -69,10 +69,14 @@ class PoolDriver:
         rng: random.Random,
         patience: Patience | None = None,
         cordons: Cordons | None = None,
+        known: PoolState | None = None,
     ) -> None:
-        """Without ``cordons``, a node that is empty is released at once."""
+        """Without ``cordons``, a node that is empty is released at once.
+
+        ``known`` is what an earlier driver of the same pool knew at its end.
+        """
         self.policy = policy
-        self.state = PoolState()
+        self.state = PoolState() if known is None else known.again()
         self._api = api
         self._gate = gate
         self._rng = rng

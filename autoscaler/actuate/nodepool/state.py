@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -138,6 +138,12 @@ class PoolState:
     ready_seen: int | None = None
     refused: Write | None = None
     refused_until_s: float = -math.inf
+
+    def again(self) -> PoolState:
+        """For who acts anew: waits go on, and what others did meanwhile is no override."""
+        return replace(
+            self, unsure=True, ready_seen=None, waiting_since_s=None, trouble_since_s=None
+        )
 
     def expected(self, reading: Reading) -> int:
         """The nodes that are there or may be counted on to come."""

@@ -6,6 +6,7 @@ manager holds them: leave ``minReplicas`` out of what a GitOps tool applies.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from autoscaler.observe.replica_loads import Replica
 from autoscaler.policy.model import TargetPolicy
 from loadstar.config.errors import did_you_mean
 from loadstar.kube.calls import Applies, Gets, Patches
-from loadstar.kube.errors import Conflict
+from loadstar.kube.errors import Conflict, ServerError, Unreachable
 from loadstar.kube.resources import HPAS, Resource
 
 FIELD_MANAGER = "loadstar-autoscaler"
@@ -64,19 +65,23 @@ class WorkloadDriver:
         *,
         override_s: float,
         replicas: Callable[[], tuple[Replica, ...]] | None = None,
+        known: Written | None = None,
     ) -> None:
-        """With ``replicas``, those that should go first are marked before the workload shrinks."""
+        """With ``replicas``, those that should go first are marked before the workload shrinks.
+
+        ``known`` is what an earlier driver of the same workload knew at its end.
+        """
         if target.kind not in documents.SCALABLE:
-            known = documents.SCALABLE
-            hint = did_you_mean(target.kind, known)
-            raise Invalid(f"a {target.kind} cannot be scaled{hint}; known are {', '.join(known)}")
+            kinds = documents.SCALABLE
+            hint = did_you_mean(target.kind, kinds)
+            raise Invalid(f"a {target.kind} cannot be scaled{hint}; known are {', '.join(kinds)}")
         self._target = target
         self._resource = documents.SCALABLE[target.kind]
         self._namespace = target.namespace or namespace
         self._kube = kube
         self._gate = gate
         self._override_s = override_s
-        self._written = Written()
+        self.written = Written() if known is None else known.again()
         self._marking: Marking | None = None
         if replicas is not None and target.kind in MARKED:
             self._marking = Marking(
@@ -99,20 +104,28 @@ class WorkloadDriver:
         while True:
             looks += 1
             found = await self._read()
-            self._written, other = seen(self._written, found.workload, now_s, self._override_s)
+            self.written, other = seen(self.written, found.workload, now_s, self._override_s)
             override = override or other
-            if self._marking is not None and now_s >= self._written.held_until_s:
+            if self._marking is not None and now_s >= self.written.held_until_s:
                 await self._marking.tick(found.workload.replicas - wanted, now_s)
             try:
-                for change in changes(self._written, found.workload, wanted, now_s):
-                    await self._write(change, found)
-                    self._written = self._written.of(change)
+                for change in changes(self.written, found.workload, wanted, now_s):
+                    await self._sure(change, found)
                     done.append(change)
             except Conflict:
                 if looks == LOOKS:
                     raise
                 continue
             return Sized(workload=found.workload, written=tuple(done), override=override)
+
+    async def _sure(self, change: Change, found: _Found) -> None:
+        """Write ``change``; where its answer is lost, what is there next is nobody's override."""
+        try:
+            await self._write(change, found)
+        except (Unreachable, ServerError, TimeoutError, asyncio.CancelledError):
+            self.written = self.written.again()
+            raise
+        self.written = self.written.of(change)
 
     async def _read(self) -> _Found:
         target, namespace = self._target, self._namespace

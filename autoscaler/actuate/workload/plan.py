@@ -53,6 +53,10 @@ class Written:
             return replace(self, floor=change.replicas)
         return replace(self, count=change.replicas)
 
+    def again(self) -> Written:
+        """Where what is there may be our own doing, or long ago: the next look learns it anew."""
+        return replace(self, floor=None, count=None)
+
 
 def seen(
     written: Written, workload: Workload, now_s: float, override_s: float

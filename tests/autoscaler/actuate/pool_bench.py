@@ -12,6 +12,7 @@ from autoscaler.actuate.nodepool.learn import Patience
 from autoscaler.actuate.nodepool.state import What
 from autoscaler.actuate.providers.gke import Cluster, GkePool
 from autoscaler.errors import NotWritten, ProviderError
+from autoscaler.observe.cluster import node_view
 from autoscaler.policy.model import Mode
 from autoscaler.policy.pools import PoolKind, PoolMode, PoolPolicy
 from tests.fakes.clock import ManualClock
@@ -67,21 +68,40 @@ class Bench:
             node_pool=pool.name,
         )
         self.gate = Gate(mode=lambda: operate, leads=lambda _seconds: self.leads)
-        self.driver = PoolDriver(
-            policy,
+        self._policy = policy
+        self._patience = patience
+        self._nodes = nodes
+        self.driver = self._driver()
+        self.told: list[What] = []
+        self.last: Tick | None = None
+
+    def restart(self) -> None:
+        """Another process takes over: it knows what it can read."""
+        self.driver = self._driver()
+
+    def _driver(self) -> PoolDriver:
+        nodes, name = self._nodes, self.pool.name
+        return PoolDriver(
+            self._policy,
             GkePool(
                 GOOGLE,
                 Cluster(project=PROJECT, location=LOCATION, name=CLUSTER),
-                pool.name,
-                empty_nodes=lambda: self.api.empty_nodes(pool.name),
+                name,
+                empty_nodes=lambda: self.api.empty_nodes(name),
             ),
             self.gate,
             rng=random.Random(1),
-            patience=patience,
-            cordons=None if nodes is None else Cordons(nodes, self.gate),
+            patience=self._patience,
+            cordons=None if nodes is None else Cordons(nodes, self.gate, self._cordoned),
         )
-        self.told: list[What] = []
-        self.last: Tick | None = None
+
+    def _cordoned(self) -> frozenset[str]:
+        """As nodes are seen: those that bear our mark."""
+        assert self._nodes is not None
+        seen = [
+            node_view(each) for (kind, *_), each in self._nodes.objects.items() if kind == "nodes"
+        ]
+        return frozenset(each.name for each in seen if each.cordoned_by_us)
 
     async def run(
         self, units: int, seconds: float, *, at: Callable[[float], None] = lambda _t: None

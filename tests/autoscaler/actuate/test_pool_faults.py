@@ -10,6 +10,7 @@ import itertools
 import pytest
 
 from autoscaler.actuate.nodepool.state import PoolState, SetSize, Stay, What, Why
+from autoscaler.observe.cluster import node_view
 from autoscaler.policy.model import Mode
 from autoscaler.policy.pools import PoolKind, PoolMode
 from loadstar.kube.resources import NODES
@@ -187,6 +188,23 @@ async def test_who_starts_in_the_middle_of_an_order_waits_for_it() -> None:
     assert [w for w in bench.writes() if w[2] == 200] == [("setSize", 3, 200)]
     assert What.OVERRIDE not in bench.told
     assert bench.sizes() == {"us-central1-a": (3, 3)}
+
+
+async def test_a_new_policy_does_not_make_a_pool_new() -> None:
+    """Who acts on it anew waits as long as the one before: for a person, a stockout, a quota."""
+    bench = Bench(gpu(quota=3), size=2)
+    bench.cloud.stockout("us-central1-a", 120 * MINUTE_S, after_s=5 * MINUTE_S)
+    await bench.run(5, 4 * MINUTE_S)
+    bench.driver.state = bench.driver.state.again()
+    last = await bench.run(5, MINUTE_S)
+    assert last.step == Stay(Why.QUOTA)
+    bench.cloud.resize_by_hand("gpu", 2)
+    await bench.run(5, TICK_S)
+    bench.driver.state = bench.driver.state.again()
+    last = await bench.run(5, 10 * MINUTE_S)
+    assert last.step == Stay(Why.FOREIGN)
+    assert bench.told == [What.QUOTA, What.OVERRIDE]
+    assert bench.writes() == [("setSize", 5, 200), ("setSize", 3, 200)]
 
 
 async def test_throttling_without_a_time_waits_longer_each_time() -> None:
@@ -517,11 +535,18 @@ async def test_shrinking_takes_empty_nodes_and_waits_for_the_others() -> None:
     assert all(machine.busy for machine in bench.pool.nodes)
 
 
-async def test_a_node_is_cordoned_before_the_look_that_lets_it_go() -> None:
+def three_nodes() -> tuple[KubeDocuments, Bench]:
+    """A pool of three empty nodes, and what Kubernetes has of them."""
     nodes = KubeDocuments()
     bench = Bench(gpu(), size=3, nodes=nodes)
     for machine in bench.pool.nodes:
-        nodes.put(NODES, {"metadata": {"name": machine.name}, "spec": {}})
+        metadata = {"name": machine.name, "creationTimestamp": "2026-01-01T00:00:00Z"}
+        nodes.put(NODES, {"metadata": metadata, "spec": {}})
+    return nodes, bench
+
+
+async def test_a_node_is_cordoned_before_the_look_that_lets_it_go() -> None:
+    nodes, bench = three_nodes()
     names = [machine.name for machine in bench.pool.nodes]
     await bench.run(2, TICK_S)
     assert [write.what for write in nodes.writes] == [f"nodes/{names[0]}"]
@@ -537,14 +562,26 @@ async def test_a_node_is_cordoned_before_the_look_that_lets_it_go() -> None:
 
 
 async def test_a_node_that_is_wanted_again_is_uncordoned() -> None:
-    nodes = KubeDocuments()
-    bench = Bench(gpu(), size=3, nodes=nodes)
-    for machine in bench.pool.nodes:
-        nodes.put(NODES, {"metadata": {"name": machine.name}, "spec": {}})
+    nodes, bench = three_nodes()
     await bench.run(2, TICK_S)
     await bench.run(3, TICK_S)
     spec = nodes.at(NODES, bench.pool.nodes[0].name)["spec"]
     assert not spec.get("unschedulable")
+    assert bench.writes() == []
+
+
+async def test_a_node_that_another_process_cordoned_is_uncordoned_or_let_go() -> None:
+    """One that ended in between has left a mark; a node that a person cordoned has none."""
+    nodes, bench = three_nodes()
+    names = [machine.name for machine in bench.pool.nodes]
+    nodes.at(NODES, names[2])["spec"]["unschedulable"] = True
+    await bench.run(2, TICK_S)
+    assert [node_view(nodes.at(NODES, n)).cordoned_by_us for n in names] == [True, False, False]
+    bench.restart()
+    await bench.run(3, TICK_S)
+    spoken = [nodes.at(NODES, name) for name in names]
+    assert [each["spec"].get("unschedulable") for each in spoken] == [None, None, True]
+    assert [each["metadata"].get("annotations") for each in spoken] == [{}, None, None]
     assert bench.writes() == []
 
 

@@ -15,7 +15,7 @@ from autoscaler.actuate.workload.driver import FIELD_MANAGER, LOOKS, WorkloadDri
 from autoscaler.actuate.workload.plan import Count, Floor, Workload, Written, changes
 from autoscaler.errors import Advisory, Invalid, NotLeader
 from autoscaler.policy.model import Mode, TargetPolicy
-from loadstar.kube.errors import Conflict, NotFound
+from loadstar.kube.errors import ApiError, Conflict, NotFound, ServerError, Unreachable
 from loadstar.kube.resources import DEPLOYMENTS, HPAS, Resource
 from tests.fakes.kube_documents import KubeDocuments, Write
 
@@ -51,10 +51,11 @@ def driver(
     kind: str = "Deployment",
     mode: Mode = Mode.ACTIVE,
     leads: bool = True,
+    known: Written | None = None,
 ) -> WorkloadDriver:
     target = TargetPolicy(kind=kind, name="vllm", hpa=hpa)
     gate = Gate(mode=lambda: mode, leads=lambda _seconds: leads)
-    return WorkloadDriver(target, "prod", kube, gate, override_s=OVERRIDE_S)
+    return WorkloadDriver(target, "prod", kube, gate, override_s=OVERRIDE_S, known=known)
 
 
 async def test_a_floor_is_applied_as_the_one_field_of_ours() -> None:
@@ -239,3 +240,42 @@ def test_one_look_is_enough(
                 )
         assert seen.ceiling is None or change.replicas <= seen.ceiling or change == Count(wanted)
     assert changes(Written(), after, wanted, 0.0) == ()
+
+
+@pytest.mark.parametrize("error", [Unreachable("reset"), ServerError("etcd", status=500)])
+async def test_a_floor_that_was_set_unanswered_is_nobodys_override(error: ApiError) -> None:
+    kube = cluster()
+    one = driver(kube)
+    await one.tick(2, 0.0)
+    kube.lost = [error]
+    with pytest.raises(type(error)):
+        await one.tick(6, 15.0)
+    after = await one.tick(7, 30.0)
+    assert after.override == ""
+    assert [write.body for write in kube.writes] == [{"minReplicas": 6}, {"minReplicas": 7}]
+
+
+async def test_a_count_that_was_set_unanswered_is_nobodys_override() -> None:
+    kube = cluster(floor=None)
+    one = driver(kube, hpa="")
+    await one.tick(2, 0.0)
+    kube.lost = [Unreachable("reset")]
+    with pytest.raises(Unreachable):
+        await one.tick(6, 15.0)
+    assert (await one.tick(6, 30.0)).override == ""
+    assert len(kube.writes) == 1
+
+
+async def test_an_override_is_respected_by_the_next_driver_too() -> None:
+    """A new policy makes a new one; the person who set the floor knows nothing of that."""
+    kube = cluster()
+    one = driver(kube)
+    await one.tick(6, 0.0)
+    kube.at(HPAS, "vllm", "prod")["spec"]["minReplicas"] = 3
+    assert (await one.tick(6, 15.0)).override
+    two = driver(kube, known=one.written)
+    for now_s in (30.0, OVERRIDE_S):
+        await two.tick(6, now_s)
+    assert len(kube.writes) == 1
+    await two.tick(6, 15.0 + OVERRIDE_S)
+    assert len(kube.writes) == 2

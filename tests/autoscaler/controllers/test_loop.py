@@ -272,6 +272,19 @@ async def test_the_kill_switch_stops_what_is_acted_on_and_not_what_is_seen(bench
     assert [each.mode for each in (await bench.decided())] == ["off"] * 3
 
 
+async def test_what_was_wanted_before_the_kill_switch_is_gone_when_it_ends(bench: Bench) -> None:
+    """Else the first write after a night under it would be the size of the evening before."""
+    await bench.run(2)
+    assert bench.acting.units["gpu"] > 0
+    bench.force.offer(POLICY.format(most=40) + "safety: {killSwitch: true}\n", "test")
+    await bench.run(1)
+    assert (bench.acting.units, bench.acting.targets) == ({}, {})
+    bench.force.offer(POLICY.format(most=40), "test")
+    assert bench.acting.units == {}  # until it has been decided anew
+    await bench.run(1)
+    assert bench.acting.units["gpu"] > 0
+
+
 async def test_a_pool_without_capacity_is_heeded_in_the_next_decision(bench: Bench) -> None:
     bench.acting.circuits.note("gpu", is_open=True, quota_units=5)
     await bench.run(1)

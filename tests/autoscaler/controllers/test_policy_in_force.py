@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from autoscaler.actuate.gate import Call, Gate
 from autoscaler.controllers.policy_in_force import PolicyInForce
+from autoscaler.errors import Advisory
 from autoscaler.policy.model import Mode
 
 GOOD = "mode: active\nmodels: [{name: chat}]\npools: [{name: a100}]\n"
@@ -49,6 +51,16 @@ def test_a_bad_one_keeps_the_last_good_one_and_names_its_place(bad: str, place: 
 
 def test_the_kill_switch_is_off_whatever_the_mode_says() -> None:
     assert offered(GOOD + "safety: {killSwitch: true}\n").mode is Mode.OFF
+
+
+def test_the_kill_switch_keeps_back_the_very_next_write() -> None:
+    held = offered(GOOD)
+    gate = Gate(mode=lambda: held.mode, leads=lambda _seconds: True)
+    call = Call(api="gke", method="setSize", target="a100")
+    gate.check(call)
+    held.offer(GOOD + "safety: {killSwitch: true}\n", "file policy.yaml")
+    with pytest.raises(Advisory, match="mode off"):
+        gate.check(call)
 
 
 def test_without_a_policy_nothing_is_done() -> None:

@@ -1,4 +1,4 @@
-"""A pool of which nothing can come, for whatever reason, is counted on for no more than it has."""
+"""A pool of which nothing can come is counted on for no more than it has, and stays known."""
 
 from __future__ import annotations
 
@@ -45,10 +45,12 @@ class Stubborn:
     refusal: ProviderError | None = None
     looks: int = 0
     writes: list[Write] = field(default_factory=list)
+    by_hand: dict[int, Reading] = field(default_factory=dict)
     looked: Callable[[], None] = lambda: None
 
     async def read(self, operation: str) -> Reading:
         self.looks += 1
+        self.reading = self.by_hand.get(self.looks, self.reading)
         self.clock.advance(15.0)
         self.looked()
         if self.unread is not None:
@@ -135,3 +137,16 @@ async def test_where_we_only_advise_nothing_is_late() -> None:
     made = acting(pool, Mode.ADVISORY)
     await act(made, pool, 2 * DELIVERY_S, hurried())
     assert not made.circuits.is_open("gpu", pool.clock.now())
+
+
+async def test_a_size_that_somebody_set_outlasts_a_change_of_policy() -> None:
+    pool = Stubborn(ManualClock())
+    made = acting(pool)
+    made.units = {"gpu": 2}
+    pool.by_hand = {3: Reading(zones={"a": Zone(target=4, ready=4)})}  # at the third look
+    await act(made, pool, 60.0, hurried())
+    made.units = {"gpu": 6}
+    await act(made, pool, 600.0, hurried())
+    assert pool.writes == []
+    await act(made, pool, 300.0, hurried())
+    assert pool.writes != []
