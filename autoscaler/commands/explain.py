@@ -38,8 +38,12 @@ def main(argv: Sequence[str]) -> int:
     if not segments(given.ledger):
         sys.stderr.write(f"loadstar explain: {given.ledger}: no ledger here; give --ledger\n")
         return 2
+
+    def left_out(said: str) -> None:
+        sys.stderr.write(f"loadstar explain: {said}; left out\n")
+
     try:
-        found = explained(read(given.ledger), given.model, at_s)
+        found = explained(read(given.ledger, left_out), given.model, at_s)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"loadstar explain: {error}\n")
         return 2
@@ -72,9 +76,14 @@ def explained(entries: Iterable[Entry], model: str, at_s: float) -> Explanation:
     writes: list[Wrote] = []
     models: set[str] = set()
     for entry in entries:
-        if entry.at_s > at_s:
+        if entry.at_s > at_s and now is not None:
             break
-        if isinstance(entry, Wrote) and entry.model in ("", model):
+        if entry.at_s > at_s:  # nothing yet: when does it begin to be known?
+            if isinstance(entry, Decided):
+                models.add(entry.seen.model)
+                if entry.seen.model == model:
+                    return _later(entry, at_s)
+        elif isinstance(entry, Wrote) and entry.model in ("", model):
             writes = [each for each in writes if each.at_s >= entry.at_s - WRITES_SHOWN_S]
             writes.append(entry)
         elif isinstance(entry, Decided):
@@ -92,6 +101,12 @@ def explained(entries: Iterable[Entry], model: str, at_s: float) -> Explanation:
         )
     recent = [each for each in writes if each.at_s >= now.at_s - WRITES_SHOWN_S]
     return Explanation(_lines(now, before, recent), is_known=True)
+
+
+def _later(first: Decided, at_s: float) -> Explanation:
+    model, begins = first.seen.model, shown(first.at_s)
+    line = f"no decision for {model} until {shown(at_s)}; the ledger's first for it is of {begins}"
+    return Explanation([line], is_known=False)
 
 
 def _lines(now: Decided, before: Decided | None, writes: Sequence[Wrote]) -> list[str]:

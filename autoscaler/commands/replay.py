@@ -10,6 +10,7 @@ from pathlib import Path
 from autoscaler.commands.moments import shown
 from autoscaler.ledger.files import read, segments
 from autoscaler.replay import Replayed, replay
+from loadstar.config.errors import did_you_mean
 
 MOST_SHOWN = 20
 
@@ -27,8 +28,16 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"loadstar replay: {given.ledger}: no ledger here\n")
         return 2
     total = different = 0
+    models: set[str] = set()
+
+    def left_out(said: str) -> None:
+        sys.stderr.write(f"loadstar replay: {said}; left out\n")
+
     try:
-        for one in replay(read(given.ledger), given.model):
+        for one in replay(read(given.ledger, left_out)):
+            models.add(one.recorded.seen.model)
+            if given.model not in ("", one.recorded.seen.model):
+                continue
             total += 1
             if not one.same:
                 different += 1
@@ -36,6 +45,14 @@ def main(argv: Sequence[str]) -> int:
                     sys.stdout.write(_told(one))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"loadstar replay: {error}\n")
+        return 2
+    if total == 0 and models:
+        hint = did_you_mean(given.model, models)
+        known = ", ".join(sorted(models))
+        sys.stderr.write(
+            f"loadstar replay: --model: no decision for {given.model}{hint}; "
+            f"the ledger knows {known}\n"
+        )
         return 2
     if total == 0:
         sys.stderr.write("loadstar replay: the ledger holds no decision with its beginning\n")

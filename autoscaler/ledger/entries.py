@@ -19,6 +19,10 @@ from autoscaler.sizing.decision import Decision, Reason
 VERSION = 2
 
 
+class OtherVersion(ValueError):
+    """A ledger of another release, whose lines mean something else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """From here on decisions follow from what stands in this line and in later ones."""
@@ -97,7 +101,7 @@ def parse(text: bytes) -> Entry:
         match body["type"]:
             case "start":
                 if body["version"] != VERSION:
-                    raise ValueError(f"ledger version {body['version']}, not {VERSION}")
+                    raise OtherVersion(f"ledger version {body['version']}, not {VERSION}")
                 return Start(
                     at_s=typed.number("atS", body["atS"]),
                     policy=typed.text("policy", body["policy"]),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from autoscaler.ledger.entries import Entry, line, parse
+from autoscaler.ledger.entries import Entry, OtherVersion, line, parse
 
 SEGMENT_BYTES = 32 << 20
 MOST_BYTES = 256 << 20
@@ -98,8 +98,12 @@ def segments(place: Path) -> list[Path]:
     return sorted(path for path in place.glob("ledger-*.jsonl") if _NAME.search(path.name))
 
 
-def read(place: Path) -> Iterator[Entry]:
-    """Every entry, in order. A last line that was cut off is left out; any other raises."""
+def read(place: Path, left_out: Callable[[str], None] | None = None) -> Iterator[Entry]:
+    """Every entry, in order. A last line that was cut off is left out; any other raises ValueError.
+
+    In a folder a segment of another release is left out and told to ``left_out``: what this one has
+    written since is worth reading. A single file is read or it is not.
+    """
     for path in segments(place):
         with path.open("rb") as file:
             for number, text in enumerate(file, 1):
@@ -107,5 +111,11 @@ def read(place: Path) -> Iterator[Entry]:
                     break
                 try:
                     yield parse(text)
+                except OtherVersion as error:
+                    said = f"{path.name} line {number}: {error}"
+                    if left_out is None or path == place:
+                        raise ValueError(said) from error
+                    left_out(said)
+                    break
                 except ValueError as error:
                     raise ValueError(f"{path.name} line {number}: {error}") from error

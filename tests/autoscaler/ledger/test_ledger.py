@@ -243,3 +243,38 @@ def test_moments(text: str, at_s: float) -> None:
 def test_what_no_calendar_has_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match=r"no moment|not a moment"):
         moment_s(text, 1_000.0)
+
+
+def test_before_its_first_decision_a_model_is_known_all_the_same(tmp_path: Path) -> None:
+    record(tmp_path, 5)
+    found = explained(read(tmp_path), "llama", START_S - 60.0)
+    assert not found.is_known
+    assert found.lines == [
+        f"no decision for llama until {shown(START_S - 60.0)}; "
+        f"the ledger's first for it is of {shown(START_S)}"
+    ]
+    (line_,) = explained(read(tmp_path), "lama", START_S - 60.0).lines
+    assert "did you mean llama?; the ledger knows llama" in line_
+
+
+def test_a_model_that_was_never_decided_for_is_not_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path, 5)
+    assert replay_command.main([str(tmp_path), "--model", "lama"]) == 2
+    assert "no decision for lama, did you mean llama?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("run", [explain_command.main, replay_command.main])
+def test_segments_of_an_older_release_are_left_out_of_a_folder(
+    run: Callable[[list[str]], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After an upgrade they lie there for weeks; what came since can be read."""
+    old, *_, new = record(tmp_path, 200, segment_bytes=40_000)
+    old.write_text(old.read_text().replace('"version":2', '"version":1', 1))
+    words = ["llama", "--ledger"] if run is explain_command.main else []
+    assert run([*words, str(tmp_path)]) == 0
+    assert f"{old.name} line 1: ledger version 1, not 2; left out" in capsys.readouterr().err
+    assert run([*words, str(new)]) == 0
+    assert run([*words, str(old)]) == 2
+    assert "left out" not in capsys.readouterr().err
