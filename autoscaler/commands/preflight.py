@@ -12,6 +12,7 @@ import os
 import random
 import sys
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from autoscaler.actuate.preflight.finding import Finding, Level
@@ -105,13 +106,20 @@ async def heard(policy: Policy, addresses: Sequence[str], trust: Trust) -> list[
         why = "; ".join(subscription.problems.values()) or f"silent for {LISTEN_S:g} s"
         return [Finding(Level.SHORT, "signals", why, "gateways publish with --signals-port")]
     models = {pool.model for each in snapshots.values() for pool in each.pools}
-    found = [Finding(Level.OK, "signals", f"{len(snapshots)} gateways speak")]
+    said = Finding(Level.OK, "signals", f"{len(snapshots)} gateways speak")
+    return [said, *spoken_of(policy, models)]
+
+
+def spoken_of(policy: Policy, models: AbstractSet[str]) -> list[Finding]:
+    """Whether gateways, who speak of ``models``, speak of those that the policy names."""
+    found = []
     for model in policy.models:
+        subject = f"model {model.name}"
         if model.name in models:
-            found.append(Finding(Level.OK, f"model {model.name}", "its demand is heard"))
-        else:
-            # A name that differs by a letter looks like no demand at all, for ever.
-            hint = did_you_mean(model.name, models)
-            text = f"no gateway speaks of it{hint}"
-            found.append(Finding(Level.NOTE, f"model {model.name}", text))
+            found.append(Finding(Level.OK, subject, "its demand is heard"))
+            continue
+        # A name that differs by a letter looks like no demand at all, for ever.
+        hint = did_you_mean(model.name, models - {each.name for each in policy.models})
+        level = Level.SHORT if hint else Level.NOTE
+        found.append(Finding(level, subject, f"no gateway speaks of it{hint}"))
     return found

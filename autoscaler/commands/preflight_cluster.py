@@ -65,8 +65,7 @@ async def _may(kube: Kube, access: rights.Access) -> list[Finding]:
         return [Finding(Level.UNKNOWN, f"right to {access}", str(error))]
     if (answer.get("status") or {}).get("allowed"):
         return [Finding(Level.OK, f"right to {access}", "granted")]
-    mend = "kubectl apply -k manifests/base/autoscaler, and bind its roles in that namespace"
-    return [Finding(Level.SHORT, f"right to {access}", "not granted", mend)]
+    return [Finding(Level.SHORT, f"right to {access}", "not granted", access.mend)]
 
 
 async def _rung(kube: Kube, pool: str, mode: PoolMode) -> Finding:
@@ -84,4 +83,7 @@ async def _rung(kube: Kube, pool: str, mode: PoolMode) -> Finding:
     if used is mode:
         return Finding(Level.OK, subject, f"mode {mode.value} is served ({', '.join(served)})")
     text = f"mode {mode.value} is not served here; {used.value} will be used"
-    return Finding(Level.NOTE if used is not PoolMode.OBSERVE else Level.SHORT, subject, text)
+    if used is not PoolMode.OBSERVE:
+        return Finding(Level.NOTE, subject, text)
+    mend = f"the cluster must serve {' or '.join(ladder.NEEDS[mode])}; or write another mode"
+    return Finding(Level.SHORT, subject, text, mend)

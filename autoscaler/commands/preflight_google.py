@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from autoscaler.actuate.preflight import pools as pool_rules
 from autoscaler.actuate.preflight import quota as quota_rules
@@ -66,7 +67,8 @@ def at_google(
         except ProviderError as error:
             found.append(Finding(Level.UNKNOWN, "permissions", str(error)))
         else:
-            found += rights.judge_google(wanted, granted.get("permissions", ()), name)
+            account = google.service_account
+            found += rights.judge_google(wanted, granted.get("permissions", ()), name, account)
     return found
 
 
@@ -80,45 +82,48 @@ def _of_cluster(
         return [Finding(Level.UNKNOWN, f"cluster {cluster.name}", str(error))]
     node_pools = {str(each["name"]): each for each in document.get("nodePools") or ()}
     found: list[Finding] = []
+    place = f"--project={cluster.project} --location={cluster.location} --cluster={cluster.name}"
     for pool in chosen:
-        found += pool_rules.judge(pool, node_pools)
+        found += pool_rules.judge(pool, node_pools, place)
     region = "-".join(cluster.location.split("-")[:2])
-    regional = _quotas(google, f"{google.compute}/projects/{cluster.project}/regions/{region}")
+    regional_url = f"{google.compute}/projects/{cluster.project}/regions/{region}"
+    unread: list[Finding] = []
+    regional = _listed(google, regional_url, "quotas", unread)
     infos_url = (
         f"{quotas}/v1/projects/{cluster.project}/locations/global/services/"
         "compute.googleapis.com/quotaInfos"
     )
-    infos = _listed(google, infos_url, "quotaInfos")
+    infos = _listed(google, infos_url, "quotaInfos", unread)
     needed = quota_rules.needs(chosen, node_pools)
-    for need in needed:
-        found.append(
-            quota_rules.judge(need, regional, infos, project=cluster.project, region=region)
-        )
+    judged = [
+        quota_rules.judge(need, regional, infos, project=cluster.project, region=region)
+        for need in needed
+    ]
+    found += judged
+    if any(each.level is Level.UNKNOWN for each in judged):
+        found += unread  # why it was not found; where all were, it was not missed
     gpus = sum(need.chips for need in needed if need.kind is PoolKind.GPU)
     if gpus:
-        project = _quotas(google, f"{google.compute}/projects/{cluster.project}")
-        judged = quota_rules.judge_global(gpus, project, cluster.project)
-        found += [judged] if judged else []
+        project_url = f"{google.compute}/projects/{cluster.project}"
+        project = _listed(google, project_url, "quotas", found)
+        everywhere = quota_rules.judge_global(gpus, project, cluster.project)
+        found += [everywhere] if everywhere else []
     return found
 
 
-def _quotas(google: Google, url: str) -> list[dict[str, Any]]:
-    try:
-        return list(google.request("GET", url).get("quotas") or ())
-    except ProviderError:
-        return []
-
-
-def _listed(google: Google, url: str, key: str) -> list[dict[str, Any]]:
-    """Every page of a list; what cannot be read is empty, and then a quota is not found."""
+def _listed(google: Google, url: str, key: str, findings: list[Finding]) -> list[dict[str, Any]]:
+    """Every page of a list; why it cannot be read, where it cannot, is one of ``findings``."""
     found: list[dict[str, Any]] = []
     page = ""
     try:
         while True:
-            answer = google.request("GET", url + (f"?pageToken={page}" if page else ""))
+            query = f"?pageToken={quote(page, safe='')}" if page else ""
+            answer = google.request("GET", url + query)
             found += answer.get(key) or ()
             page = str(answer.get("nextPageToken") or "")
             if not page:
                 return found
-    except ProviderError:
+    except ProviderError as error:
+        where = url.partition("/projects/")[2]
+        findings.append(Finding(Level.UNKNOWN, f"quotas of {where}", str(error)))
         return found

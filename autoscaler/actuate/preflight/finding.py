@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+ASKER = '"$(gcloud config get account)"'
+"""Who asks, in a command: the account that gcloud itself works with."""
+
 
 class Level(StrEnum):
     OK = "ok"

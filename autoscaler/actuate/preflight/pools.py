@@ -10,15 +10,17 @@ from autoscaler.actuate.providers.gke_reading import autoscaling
 from autoscaler.policy.pools import PoolKind, PoolMode, PoolPolicy
 
 
-def judge(pool: PoolPolicy, node_pools: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """What there is to say of ``pool``."""
+def judge(
+    pool: PoolPolicy, node_pools: Mapping[str, Mapping[str, Any]], place: str
+) -> list[Finding]:
+    """What there is to say of ``pool``; ``place`` are gcloud's flags of its cluster."""
     name = pool.node_pool or pool.name
     subject = f"pool {pool.name}"
     found = node_pools.get(name)
     if found is None:
         known = ", ".join(sorted(node_pools)) or "none"
         return [Finding(Level.SHORT, subject, f"no node pool {name}; the cluster has {known}")]
-    findings = [*_maximum(pool, found), *_mode(pool, found), *_zones(pool, found)]
+    findings = [*_maximum(pool, found, place), *_mode(pool, found), *_zones(pool, found)]
     findings += _atomic(pool, found)
     for condition in found.get("conditions") or ():
         code = str(condition.get("code", ""))
@@ -27,11 +29,12 @@ def judge(pool: PoolPolicy, node_pools: Mapping[str, Mapping[str, Any]]) -> list
     spot = bool((found.get("config") or {}).get("spot"))
     if spot != pool.spot:
         said, real = ("spot", "not spot") if pool.spot else ("on demand", "spot")
-        findings.append(Finding(Level.SHORT, subject, f"the policy says {said}, it is {real}"))
+        text, mend = f"the policy says {said}, it is {real}", f"write spot: {str(spot).lower()}"
+        findings.append(Finding(Level.SHORT, subject, text, mend))
     return findings or [Finding(Level.OK, subject, f"node pool {name} is as the policy has it")]
 
 
-def _maximum(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
+def _maximum(pool: PoolPolicy, found: Mapping[str, Any], place: str) -> list[Finding]:
     limits = autoscaling(found.get("autoscaling") or {})
     if not limits.enabled:
         return []
@@ -40,10 +43,11 @@ def _maximum(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
     if most >= wanted:
         return []
     name = pool.node_pool or pool.name
-    command = (
-        f"gcloud container node-pools update {name} --cluster={pool.cluster} "
-        f"--location={pool.location} --enable-autoscaling --total-max-nodes={wanted}"
-    )
+    # Limits by zone and in total exclude each other, in the pool as on the command line.
+    limit = f"--max-nodes={-(-wanted // zones)}"
+    if limits.total_max is not None:
+        limit = f"--total-max-nodes={wanted}"
+    command = f"gcloud container node-pools update {name} {place} --enable-autoscaling {limit}"
     text = f"it grows to {most} nodes at most, maxUnits may want {wanted}"
     return [Finding(Level.SHORT, f"pool {pool.name}", text, command)]
 
@@ -74,7 +78,8 @@ def _zones(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
         text = (
             f"the policy says {', '.join(sorted(pool.zones))}, it is in {', '.join(sorted(there))}"
         )
-        findings.append(Finding(Level.SHORT, subject, text))
+        mend = f"write zones: [{', '.join(sorted(there))}]"
+        findings.append(Finding(Level.SHORT, subject, text, mend))
     if pool.mode is PoolMode.SET_SIZE and len(there) > 1:
         text = f"setSize counts per zone: sizes are multiples of {len(there)} nodes"
         findings.append(Finding(Level.NOTE, subject, text, "use one pool a zone for finer steps"))

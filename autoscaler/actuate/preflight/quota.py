@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.actuate.preflight.finding import ASKER, Finding, Level
 from autoscaler.policy.pools import PoolKind, PoolPolicy
 
 _TPU_CHIPS = re.compile(r"-(\d+)t$")
+_MEMORY = re.compile(r"_\d+GB$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Quota:
     id: str
     limit: float
     usage: float | None = None
+    family: str = ""
+    """As its dimension has it, where there is one."""
 
 
 def chips_per_node(node_pool: Mapping[str, Any]) -> tuple[str, int]:
@@ -91,17 +94,16 @@ def judge(
     if quota.limit >= need.chips:
         return Finding(Level.OK, subject, text)
     dimensions = f"region={region}"
-    if "per-gpu-family" in quota.id.lower():
-        dimensions += f",gpu_family={_word(need.family)}"
-    elif "per-tpu-family" in quota.id.lower():
-        dimensions += f",tpu_family={_tpu(need.family)}"
+    if quota.family:
+        kind = "tpu" if need.kind is PoolKind.TPU else "gpu"
+        dimensions += f",{kind}_family={quota.family}"
     return Finding(
         Level.SHORT,
         subject,
         text,
         f"gcloud beta quotas preferences create --project={project} "
         f"--service=compute.googleapis.com --quota-id={quota.id} "
-        f"--preferred-value={need.chips} --dimensions={dimensions}",
+        f"--preferred-value={need.chips} --dimensions={dimensions} --email={ASKER}",
     )
 
 
@@ -116,7 +118,7 @@ def judge_global(chips: int, quotas: Iterable[Mapping[str, Any]], project: str) 
             command = (
                 f"gcloud beta quotas preferences create --project={project} "
                 f"--service=compute.googleapis.com --quota-id=GPUS-ALL-REGIONS-per-project "
-                f"--preferred-value={chips}"
+                f"--preferred-value={chips} --email={ASKER}"
             )
             return Finding(Level.SHORT, "quota of GPUs in all regions", text, command)
     return None
@@ -126,8 +128,9 @@ def _regional(need: Need, quotas: Iterable[Mapping[str, Any]]) -> Quota | None:
     """``PREEMPTIBLE_NVIDIA_L4_GPUS`` before ``NVIDIA_L4_GPUS``, of what is preemptible."""
     if need.kind is PoolKind.TPU:
         return None
-    plain = f"{_word(need.family)}_GPUS"
-    wanted = [f"PREEMPTIBLE_{plain}", plain] if need.preemptible else [plain]
+    plain = [f"{word}_GPUS" for word in _words(need.family)]
+    preemptible = [f"PREEMPTIBLE_{each}" for each in plain]
+    wanted = [*preemptible, *plain] if need.preemptible else plain
     by_metric = {str(each.get("metric")): each for each in quotas}
     for metric in wanted:
         found = by_metric.get(metric)
@@ -145,7 +148,7 @@ def _by_family(need: Need, infos: Iterable[Mapping[str, Any]], region: str) -> Q
     tpu = need.kind is PoolKind.TPU
     metric = "tpus_per_tpu_family" if tpu else "gpus_per_gpu_family"
     dimension = "tpu_family" if tpu else "gpu_family"
-    family = _tpu(need.family) if tpu else _word(need.family)
+    families = (_tpu(need.family),) if tpu else _words(need.family)
     wanted = [f"preemptible_{metric}", metric] if need.preemptible else [metric]
     listed = list(infos)
     for name in wanted:
@@ -154,11 +157,17 @@ def _by_family(need: Need, infos: Iterable[Mapping[str, Any]], region: str) -> Q
                 continue
             for each in info.get("dimensionsInfos") or ():
                 said = each.get("dimensions") or {}
-                of_family = _word(str(said.get(dimension, ""))) == _word(family)
-                if of_family and said.get("region", region) == region:
+                family = _word(str(said.get(dimension, "")))
+                if family in families and said.get("region", region) == region:
                     limit = float((each.get("details") or {}).get("value", 0))
-                    return Quota(str(info.get("quotaId", name)), limit)
+                    return Quota(str(info.get("quotaId", name)), limit, family=family)
     return None
+
+
+def _words(family: str) -> tuple[str, ...]:
+    """What a family may be called: newer ones are named without the memory that machines name."""
+    word = _word(family)
+    return tuple(dict.fromkeys((word, _MEMORY.sub("", word)))) if "A100" not in word else (word,)
 
 
 def _word(family: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from autoscaler.actuate.preflight.finding import Finding, Level
+from autoscaler.actuate.preflight.finding import ASKER, Finding, Level
 from autoscaler.actuate.rungs.documents import CLASSES, class_of
 from autoscaler.actuate.workload.documents import SCALABLE
 from autoscaler.policy.model import Policy
-from autoscaler.policy.pools import PoolMode
+from autoscaler.policy.pools import PoolMode, PoolPolicy
+from loadstar.kube.resources import Resource
 
 LOOKING = (
     "container.clusters.get",
@@ -17,6 +18,10 @@ LOOKING = (
     "compute.instanceGroupManagers.get",
 )
 RESIZING = ("container.clusters.update", "compute.instanceGroupManagers.update")
+
+
+SCALES = "loadstar-autoscaler-scales"
+"""The cluster role of ours that each namespace with models binds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,20 @@ class Access:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    component: str = ""
+    """Of our manifests, which gives it; without one the base does."""
+
+    @property
+    def mend(self) -> str:
+        """How the autoscaler's own account comes by it."""
+        if self.component:
+            return f"add the component manifests/base/autoscaler/{self.component} to your overlay"
+        if not self.namespace:
+            return "kubectl apply -k manifests/base/autoscaler"
+        return (
+            f"kubectl --namespace={self.namespace} create rolebinding {SCALES} "
+            f"--clusterrole={SCALES} --serviceaccount=loadstar:loadstar-autoscaler"
+        )
 
     def spec(self) -> dict[str, object]:
         """For a SelfSubjectAccessReview."""
@@ -64,7 +83,7 @@ def in_cluster(policy: Policy) -> tuple[Access, ...]:
             found[Access(verb, "", resource)] = None
     modes = {pool.name: pool.mode for pool in policy.pools}
     if PoolMode.SET_SIZE in modes.values():  # nodes are cordoned before they are given back
-        found[Access("patch", "", "nodes")] = None
+        found[Access("patch", "", "nodes", component="sizes")] = None
     for model in policy.models:
         for variant in model.variants:
             target = variant.target
@@ -82,24 +101,42 @@ def in_cluster(policy: Policy) -> tuple[Access, ...]:
                     name = target.scaled_object
                     found[Access(verb, "keda.sh", "scaledobjects", place, name)] = None
             found[Access("create", "", "events", place)] = None
-            mode = modes[variant.pool]
-            if mode is PoolMode.BUFFER:
-                found[Access("patch", "autoscaling.x-k8s.io", "capacitybuffers", place)] = None
-            if mode is PoolMode.PLACEHOLDER:
-                found[Access("create", "apps", "deployments", place)] = None
-                found[Access("create", "scheduling.k8s.io", "priorityclasses")] = None
-            if mode is PoolMode.COMPUTE_CLASS:
-                name = class_of(policy.pool(variant.pool))
-                for verb in ("get", "patch"):
-                    found[Access(verb, CLASSES.group, CLASSES.plural, name=name)] = None
-            if mode is PoolMode.PROVISIONING_REQUEST:
-                group = "autoscaling.x-k8s.io"
-                found[Access("create", group, "provisioningrequests", place)] = None
+            found |= dict.fromkeys(_of_room(policy.pool(variant.pool), kind, place))
     return tuple(found)
 
 
-def judge_google(wanted: Iterable[str], granted: Collection[str], project: str) -> list[Finding]:
-    """One finding for what is missing, or one that all is there."""
+def _of_room(pool: PoolPolicy, kind: Resource, place: str) -> Iterator[Access]:
+    """What keeping room for a workload of ``kind`` takes: applying what is not there makes it."""
+    rooms = "rooms"
+    if pool.mode is PoolMode.BUFFER:
+        for verb in ("create", "patch"):
+            yield Access(verb, "autoscaling.x-k8s.io", "capacitybuffers", place)
+    if pool.mode in (PoolMode.PLACEHOLDER, PoolMode.PROVISIONING_REQUEST):
+        yield Access("get", kind.group, kind.plural, place, component=rooms)
+    if pool.mode is PoolMode.PLACEHOLDER:
+        for verb in ("create", "patch"):
+            yield Access(verb, "apps", "deployments", place, component=rooms)
+        yield Access("create", "scheduling.k8s.io", "priorityclasses", component=rooms)
+    if pool.mode is PoolMode.COMPUTE_CLASS:
+        for verb in ("get", "patch"):
+            name = class_of(pool)
+            yield Access(verb, CLASSES.group, CLASSES.plural, name=name, component=rooms)
+    if pool.mode is PoolMode.PROVISIONING_REQUEST:
+        for verb in ("list", "create", "patch", "delete"):
+            group = "autoscaling.x-k8s.io"
+            yield Access(verb, group, "provisioningrequests", place, component=rooms)
+        for verb in ("create", "patch"):
+            yield Access(verb, "", "podtemplates", place, component=rooms)
+
+
+def judge_google(
+    wanted: Iterable[str], granted: Collection[str], project: str, account: str = ""
+) -> list[Finding]:
+    """One finding for what is missing, or one that all is there.
+
+    ``account`` is the service account that was asked for, where it is one.
+    """
+    member = f"serviceAccount:{account}" if account else f"user:{ASKER}"
     missing = [each for each in wanted if each not in granted]
     if not missing:
         return [Finding(Level.OK, "permissions", "all that the pools' modes take")]
@@ -108,7 +145,7 @@ def judge_google(wanted: Iterable[str], granted: Collection[str], project: str) 
             Level.SHORT,
             f"permission {each}",
             "not granted",
-            f"gcloud projects add-iam-policy-binding {project} --member=MEMBER "
+            f"gcloud projects add-iam-policy-binding {project} --member={member} "
             f"--role={_role(each)}",
         )
         for each in missing

@@ -73,6 +73,12 @@ class Google:
         self.session: requests.Session = make(credentials)
         self.compute = f"{scheme}://{compute_host}/compute/v1"
 
+    @property
+    def service_account(self) -> str:
+        """The account that asks, where it is one and known; "" for a person's own."""
+        account = str(getattr(self._credentials, "service_account_email", ""))
+        return account if "@" in account else ""
+
     def close(self) -> None:
         close: Any = self.transport.close
         close()

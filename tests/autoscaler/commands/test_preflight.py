@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from autoscaler.actuate.preflight.finding import Finding, Level
-from autoscaler.commands.preflight import main, told
+from autoscaler.actuate.preflight.rights import judge_google
+from autoscaler.commands.preflight import main, spoken_of, told
 from autoscaler.commands.preflight_cluster import in_cluster
 from autoscaler.commands.preflight_google import at_google
 from autoscaler.policy.model import Policy, load_policy
@@ -21,7 +22,7 @@ from loadstar.kube.resources import Resource
 from tests.fakes.clock import ManualClock
 from tests.fakes.gke.cloud import Cloud, Pool
 from tests.fakes.gke.in_process import HOST, Answers, google
-from tests.fakes.gke.routes import CLUSTER, LOCATION, PROJECT, Answer, Api, Project
+from tests.fakes.gke.routes import CLUSTER, LOCATION, PROJECT, Answer, Api, Project, Refused
 
 ZONE = "us-central1-a"
 WHERE = f"{{cluster: {CLUSTER}, location: {LOCATION}, "
@@ -98,7 +99,7 @@ def test_a_regional_quota_that_is_short_comes_with_the_command(
     assert quota.mend == (
         "gcloud beta quotas preferences create --project=demo --service=compute.googleapis.com "
         "--quota-id=NVIDIA-L4-GPUS-per-project-region --preferred-value=16 "
-        "--dimensions=region=us-central1"
+        '--dimensions=region=us-central1 --email="$(gcloud config get account)"'
     )
     assert told(found) == 1
     assert quota.mend in capsys.readouterr().out
@@ -183,7 +184,99 @@ def test_permissions_that_are_missing_are_named_with_a_role() -> None:
     )
     (missing,) = short(found)
     assert missing.subject == "permission container.clusters.update"
-    assert "--role=roles/container.clusterAdmin" in missing.mend
+    assert missing.mend == (
+        'gcloud projects add-iam-policy-binding demo --member=user:"$(gcloud config get account)" '
+        "--role=roles/container.clusterAdmin"
+    )
+
+
+def test_a_service_account_that_lacks_a_permission_is_named_in_the_command() -> None:
+    (missing,) = judge_google(["container.clusters.update"], (), "demo", "a@demo.iam")
+    assert "--member=serviceAccount:a@demo.iam " in missing.mend
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "quotas", "said"),
+    [
+        ("nvidia-h100-80gb", {"NVIDIA_H100_GPUS": 8}, "8 chips"),
+        ("nvidia-a100-80gb", {"NVIDIA_A100_GPUS": 8, "NVIDIA_A100_80GB_GPUS": 4}, "4 chips"),
+        ("nvidia-tesla-a100", {"NVIDIA_A100_GPUS": 8, "NVIDIA_A100_80GB_GPUS": 4}, "8 chips"),
+    ],
+)
+def test_a_family_is_found_whatever_it_is_called(
+    accelerator: str, quotas: Mapping[str, int], said: str
+) -> None:
+    regional = [{"metric": name, "limit": limit, "usage": 0} for name, limit in quotas.items()]
+    found = findings(
+        f"- {WHERE}name: a, mode: setSize, maxUnits: 9}}",
+        Project(regional=regional),
+        {"a": gpus(accelerator, 1)},
+        Pool("a", (ZONE,)),
+    )
+    (quota,) = short(found)
+    assert quota.text.startswith(said)
+
+
+def test_the_quota_of_all_regions_together_may_be_what_is_short() -> None:
+    found = findings(
+        f"- {WHERE}name: l4, mode: setSize, maxUnits: 8}}",
+        Project(
+            regional=[{"metric": "NVIDIA_L4_GPUS", "limit": 64, "usage": 0}],
+            project=[{"metric": "GPUS_ALL_REGIONS", "limit": 4, "usage": 0}],
+        ),
+        {"l4": gpus("nvidia-l4", 1)},
+        Pool("l4", (ZONE,)),
+    )
+    (quota,) = short(found)
+    assert "--quota-id=GPUS-ALL-REGIONS-per-project --preferred-value=8" in quota.mend
+
+
+@pytest.mark.parametrize(
+    ("limits", "flag"),
+    [
+        ({"totalMaxNodeCount": 4}, "--total-max-nodes=9"),
+        ({"maxNodeCount": 2}, "--max-nodes=5"),
+    ],
+)
+def test_a_pools_maximum_is_raised_in_the_terms_it_has(
+    limits: dict[str, object], flag: str
+) -> None:
+    """The cluster may be written as one path; the command names its parts."""
+    path = f"projects/{PROJECT}/locations/{LOCATION}/clusters/{CLUSTER}"
+    autoscaled: dict[str, object] = {"enabled": True, **limits}
+    found = findings(
+        f"- {{cluster: {path}, name: l4, mode: floor, maxUnits: 9}}",
+        Project(),
+        {},
+        Pool("l4", (ZONE, "us-central1-b"), autoscaling=autoscaled),
+    )
+    (maximum,) = short(found)
+    assert maximum.mend == (
+        "gcloud container node-pools update l4 --project=demo --location=us-central1 "
+        f"--cluster=llm --enable-autoscaling {flag}"
+    )
+
+
+def test_quotas_that_may_not_be_read_say_so_where_they_are_missed() -> None:
+    class Locked(Machines):
+        def _other(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+            if path.endswith("/quotaInfos"):
+                raise Refused(403, "Cloud Quotas API has not been used in project demo")
+            return super()._other(path, body)
+
+    def of(limit: int | None) -> list[Finding]:
+        cloud = Cloud(ManualClock().now)
+        cloud.add(Pool("l4", (ZONE,)))
+        metric = "NVIDIA_L4_GPUS" if limit else "NVIDIA_T4_GPUS"
+        regional = [{"metric": metric, "limit": limit or 0, "usage": 0}]
+        SWITCH.api = Locked(cloud, Project(regional=regional), {"l4": gpus("nvidia-l4", 1)})
+        policy = load_policy(f"models: [{{name: m}}]\npools: [{WHERE}name: l4, maxUnits: 2}}]")
+        return at_google(policy, GOOGLE, PROJECT, manager=f"http://{HOST}", quotas=f"http://{HOST}")
+
+    assert {each.level for each in of(8)} == {Level.OK}
+    unknown = [each for each in of(None) if each.level is Level.UNKNOWN]
+    assert "no quota found for the 2 chips of l4" in unknown[0].text
+    assert "Cloud Quotas API has not been used" in unknown[1].text
 
 
 @pytest.mark.parametrize(
@@ -262,7 +355,35 @@ async def test_rights_in_the_cluster_are_asked_for_one_by_one() -> None:
     found = await in_cluster(policy("buffer"), cluster)
     (missing,) = short(found)
     assert missing.subject == "right to patch horizontalpodautoscalers.autoscaling in llm"
+    assert missing.mend == (
+        "kubectl --namespace=llm create rolebinding loadstar-autoscaler-scales "
+        "--clusterrole=loadstar-autoscaler-scales --serviceaccount=loadstar:loadstar-autoscaler"
+    )
     assert "mode buffer is served" in found[-1].text
+
+
+@pytest.mark.parametrize(
+    ("mode", "denied"),
+    [
+        ("placeholder", ("create", "deployments")),
+        ("placeholder", ("create", "priorityclasses")),
+        ("provisioningRequest", ("delete", "provisioningrequests")),
+        ("provisioningRequest", ("create", "podtemplates")),
+        ("computeClass", ("patch", "computeclasses")),
+        ("setSize", ("patch", "nodes")),
+    ],
+)
+async def test_each_right_that_a_mode_takes_is_asked_for(
+    mode: str, denied: tuple[str, str]
+) -> None:
+    served = {
+        "/apis/autoscaling.x-k8s.io/v1": ["provisioningrequests"],
+        "/apis/cloud.google.com/v1": ["computeclasses"],
+    }
+    objects = {CLASS_L4: {"spec": {"priorities": [{"machineType": "g2-standard-24"}]}}}
+    (missing,) = short(await in_cluster(policy(mode), Cluster({denied}, served, objects)))
+    assert f"right to {denied[0]} {denied[1]}" in missing.subject
+    assert "add the component manifests/base/autoscaler/" in missing.mend
 
 
 async def test_a_rung_that_is_not_served_says_which_will_be_used() -> None:
@@ -272,6 +393,21 @@ async def test_a_rung_that_is_not_served_says_which_will_be_used() -> None:
     )
     found = await in_cluster(policy("provisioningRequest"), Cluster(set(), {}))
     assert found[-1].level is Level.SHORT
+    assert "autoscaling.x-k8s.io/v1/provisioningrequests" in found[-1].mend
+
+
+def test_a_name_that_differs_by_a_letter_from_what_gateways_say_is_short() -> None:
+    """To the autoscaler it would look like no demand at all, for ever."""
+    named = load_policy("models: [{name: llama-8}, {name: other}]\npools: [{name: p}]")
+    assert [(each.level, each.text) for each in spoken_of(named, {"llama-8b"})] == [
+        (Level.SHORT, "no gateway speaks of it, did you mean llama-8b?"),
+        (Level.NOTE, "no gateway speaks of it"),
+    ]
+
+
+def test_a_name_like_that_of_another_model_of_ours_is_no_mistake() -> None:
+    named = load_policy("models: [{name: llama-8b}, {name: llama-8}]\npools: [{name: p}]")
+    assert [each.level for each in spoken_of(named, {"llama-8b"})] == [Level.OK, Level.NOTE]
 
 
 CLASS_L4 = "/apis/cloud.google.com/v1/computeclasses/l4"
