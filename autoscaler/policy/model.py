@@ -115,7 +115,7 @@ class ModelPolicy:
     typical_output_tokens: Annotated[float, at_least(1)] = 200.0
     miss_rate: Annotated[Fraction, between(0.005, 0.5)] = 0.07
     """How often demand may exceed the forecast's upper bound before feedback corrects it."""
-    violation_budget: Annotated[Fraction, between(0.0005, 0.2)] = 0.005
+    violation_budget: Annotated[Fraction, between(0.0005, 0.2)] = 0.0035
     """Share of minutes that may violate the objective; the feedback steers to it."""
     scale_down: ScaleDownPolicy = ScaleDownPolicy()
     scale_to_zero: ScaleToZeroPolicy = ScaleToZeroPolicy()

@@ -319,7 +319,7 @@ def test_violations_buy_headroom_and_quiet_gives_it_back() -> None:
     calm = live.run(10.0, 30, violating=0.0).inputs["headroom"]
     hurt = live.run(10.0, 10, violating=0.5).inputs["headroom"]
     assert calm < 0 < hurt
-    assert hurt == pytest.approx(calm + 10 * 0.008, abs=0.009)
+    assert hurt == pytest.approx(calm + 10 * 0.014, abs=0.015)  # less what has passed already
 
 
 def test_restarting_finds_the_fleet_as_it_is() -> None:
