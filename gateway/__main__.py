@@ -78,9 +78,12 @@ def _run(flags: Flags) -> int:
                     uvloop.run(watch.tell(error))
                 raise
             return 0 if uvloop.run(serve()) else 1
-        except (ConfigError, CertificateError) as error:
-            for line in str(error).splitlines():
-                log.error("cannot start: %s", line)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("cannot start: %s", problem)
+            return USAGE_ERROR
+        except CertificateError as error:
+            log.error("cannot start: %s", error)
             return USAGE_ERROR
         except CannotListen as error:
             log.error("cannot start: %s", error)

@@ -83,9 +83,12 @@ def _run(flags: Flags) -> int:
             backups=flags.audit_log_maxbackup,
         ) as audit:
             uvloop.run(serve())
-    except (ConfigError, CertificateError) as error:
-        for line in str(error).splitlines():
-            log.error("cannot start: %s", line)
+    except ConfigError as error:
+        for problem in error.problems:
+            log.error("cannot start: %s", problem)
+        return USAGE_ERROR
+    except CertificateError as error:
+        log.error("cannot start: %s", error)
         return USAGE_ERROR
     except (CannotListen, OSError) as error:
         log.error("cannot start: %s", error)

@@ -14,18 +14,13 @@ from gateway.config.picker import (
     FlowControlSpec,
     ResponseMode,
 )
+from loadstar.config.errors import Remark
 from loadstar.config.load import key_of
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Remark):
     """One thing worth a warning; ``path`` is where it stands in the document."""
-
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
 
 
 ONLY_WHERE_SAFE = (

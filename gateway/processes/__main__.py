@@ -40,9 +40,12 @@ def main(argv: Sequence[str]) -> int:
                 return 0 if uvloop.run(work(child, flags, traces)) else 1
             uvloop.run(collect(child, flags))
             return 0
-        except (ConfigError, CertificateError) as error:
-            for line in str(error).splitlines():
-                log.error("cannot start: %s", line)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("cannot start: %s", problem)
+            return USAGE_ERROR
+        except CertificateError as error:
+            log.error("cannot start: %s", error)
             return USAGE_ERROR
         except CannotListen as error:
             log.error("cannot start: %s", error)

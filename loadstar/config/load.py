@@ -9,8 +9,8 @@ spans several fields in ``__post_init__`` by raising ValueError. null is the sam
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -232,7 +232,8 @@ def _scalar(hint: Any, value: object, path: str, problems: Problems) -> object:
     if hint is str and isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if hint is float and math.isfinite(value):
+        # Compared, not asked whether it is finite: an int of 400 digits is, and is no float.
+        if hint is float and abs(value) <= sys.float_info.max:
             return float(value)
         # 5.0 is how some writers of JSON say 5.
         if hint is int and (isinstance(value, int) or value.is_integer()) and abs(value) < 2**63:

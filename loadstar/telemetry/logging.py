@@ -19,6 +19,7 @@ from typing import TextIO
 
 import orjson
 
+from loadstar.config.errors import Problem
 from loadstar.telemetry.legible import legible, legible_value
 
 VERBOSE = 15
@@ -85,8 +86,8 @@ def fields(record: logging.LogRecord) -> dict[str, object]:
 class Repeats(logging.Filter):
     """Lets a warning or error through ``limit`` times in ``seconds``; then counts.
 
-    Records are the same when their logger and their text before ``%`` formatting are. The next
-    one let through says how many were not.
+    Records are the same when their logger and their text before ``%`` formatting are, and tell of
+    the same ``Problem`` if of one. The next one let through says how many were not.
     """
 
     def __init__(self, limit: int = 5, seconds: float = 10.0, kinds: int = 1024) -> None:
@@ -94,13 +95,16 @@ class Repeats(logging.Filter):
         self._limit = limit
         self._seconds = seconds
         self._kinds = kinds
-        self._seen: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()
         """Kind -> [start of its window, let through, held back]."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        kind = (record.name, str(record.msg))
+        # Each of what is wrong with a text is to be mended: none is the repeat of another.
+        told = record.args if isinstance(record.args, tuple) else ()
+        problems = (str(each) for each in told if isinstance(each, Problem))
+        kind = (record.name, str(record.msg), *problems)
         window = self._seen.get(kind)
         if window is None or record.created - window[0] >= self._seconds:
             if window is not None and window[2]:

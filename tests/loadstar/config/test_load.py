@@ -169,6 +169,11 @@ def test_what_is_loaded_cannot_be_changed() -> None:
             "profiles[0].plugins[0].weight: must be a finite number, not nan",
             id="not a number",
         ),
+        pytest.param(
+            f"profiles: [{{name: a, plugins: [{{type: x, weight: {'9' * 400}}}]}}]",
+            f"profiles[0].plugins[0].weight: must be a finite number, not {'9' * 77}...",
+            id="a whole number beyond any float",
+        ),
         pytest.param("{low: 5, high: 1}", "low must not be above high", id="fields that disagree"),
         pytest.param("[]", "must be a mapping, not a list", id="not a mapping at all"),
     ],

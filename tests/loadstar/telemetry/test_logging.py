@@ -10,6 +10,7 @@ import warnings
 
 import pytest
 
+from loadstar.config.errors import Problem
 from loadstar.telemetry.logging import TRACE, VERBOSE, Enqueue, JsonLines, Repeats, level, logs
 
 log = logging.getLogger("loadstar.test")
@@ -147,6 +148,17 @@ def test_other_errors_and_plain_events_are_not_held_back() -> None:
     assert repeats.filter(record("one", 0))
     assert repeats.filter(record("two", 0))
     assert all(repeats.filter(record("event", 0, logging.INFO)) for _ in range(5))
+
+
+def test_each_problem_of_a_text_is_shown_however_many_there_are() -> None:
+    repeats = Repeats(limit=1)
+
+    def passes(path: str) -> bool:
+        told = record("cannot start: %s", 0)
+        told.args = (Problem(path, "unknown key"),)
+        return repeats.filter(told)
+
+    assert [passes(path) for path in ("a", "b", "c", "a")] == [True, True, True, False]
 
 
 def test_what_is_remembered_of_repeats_is_bounded() -> None:
