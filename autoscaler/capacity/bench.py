@@ -27,6 +27,8 @@ class BenchPoint:
     latency_s: float  # mean, end to end
     ttft_p95_s: float | None = None
     tpot_p95_s: float | None = None
+    model: str = ""
+    """What was asked for, where the file says so."""
 
     def decoding(self) -> float:
         """Mean sequences that decode at once, by Little's law."""
@@ -49,11 +51,7 @@ def read_point(document: object, place: str = "") -> BenchPoint:
 
 def _vllm_bench(document: Mapping[str, object], place: str) -> BenchPoint:
     completed = _number(document, "completed", place)
-    failed = document.get("failed", 0)
-    if completed <= 0:
-        raise BadResult(f"{place}: no request completed")
-    if isinstance(failed, int) and failed > 0.01 * completed:
-        raise BadResult(f"{place}: {failed} requests failed; a profile needs a clean run")
+    _check_clean(completed, document.get("failed", 0), place)
     tpot_ms = _number(document, "mean_tpot_ms", place)
     return BenchPoint(
         rate_rps=_number(document, "request_throughput", place),
@@ -64,7 +62,15 @@ def _vllm_bench(document: Mapping[str, object], place: str) -> BenchPoint:
         latency_s=_latency_s(document, place),
         ttft_p95_s=_milliseconds(document, "p95_ttft_ms"),
         tpot_p95_s=_milliseconds(document, "p95_tpot_ms"),
+        model=str(document.get("model_id") or ""),
     )
+
+
+def _check_clean(completed: float, failed: object, place: str) -> None:
+    if completed <= 0:
+        raise BadResult(f"{place}: no request completed")
+    if isinstance(failed, int | float) and failed > 0.01 * completed:
+        raise BadResult(f"{place}: {failed:g} requests failed; a profile needs a clean run")
 
 
 def _latency_s(document: Mapping[str, object], place: str) -> float:
@@ -78,6 +84,10 @@ def _latency_s(document: Mapping[str, object], place: str) -> float:
 
 def _inference_perf(document: Mapping[str, object], place: str) -> BenchPoint:
     successes = _within(document, "successes", place)
+    failures = document.get("failures")
+    failed = failures.get("count", 0) if isinstance(failures, Mapping) else 0
+    if "count" in successes:
+        _check_clean(_number(successes, "count", f"{place}.successes"), failed, place)
     latency = _within(successes, "latency", f"{place}.successes")
     throughput = _within(successes, "throughput", f"{place}.successes")
     at = f"{place}.successes.latency"
@@ -93,8 +103,8 @@ def _inference_perf(document: Mapping[str, object], place: str) -> BenchPoint:
         ttft_s=_number(ttft, "median", f"{at}.time_to_first_token"),
         tpot_s=_number(tpot, "mean", f"{at}.time_per_output_token"),
         latency_s=_number(_within(latency, "request_latency", at), "mean", at),
-        ttft_p95_s=_number(ttft, "p95", f"{at}.time_to_first_token"),
-        tpot_p95_s=_number(tpot, "p95", f"{at}.time_per_output_token"),
+        ttft_p95_s=_seconds(ttft, "p95"),
+        tpot_p95_s=_seconds(tpot, "p95"),
     )
 
 
@@ -113,6 +123,12 @@ def _number(document: Mapping[str, object], key: str, place: str) -> float:
     return float(value)
 
 
-def _milliseconds(document: Mapping[str, object], key: str) -> float | None:
+def _seconds(document: Mapping[str, object], key: str) -> float | None:
+    """None where a percentile was not asked for."""
     value = document.get(key)
-    return float(value) / 1000.0 if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _milliseconds(document: Mapping[str, object], key: str) -> float | None:
+    value = _seconds(document, key)
+    return None if value is None else value / 1000.0

@@ -41,6 +41,9 @@ class Fit:
 
 def fit(points: Sequence[BenchPoint], tpot_s: float) -> Fit:
     """The profile of ``points``, with the batch that keeps ``tpot_s``. Raises CannotFit."""
+    models = sorted({point.model for point in points if point.model})
+    if len(models) > 1:
+        raise CannotFit(f"results of several models: {', '.join(models)}; give those of one")
     usable = [p for p in points if p.output_tokens > 1.5 and p.tpot_s > 0 and p.rate_rps > 0]
     if len(usable) < _LEAST_POINTS:
         raise CannotFit(

@@ -7,6 +7,7 @@ into a policy. Decides nothing: the arithmetic is in ``autoscaler.capacity``.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,7 +195,7 @@ def _prices(path: Path | None) -> dict[str, float] | None:
     except OSError as error:
         raise Wrong(f"{path}: {error.strerror}") from error
     if not isinstance(found, dict) or not all(
-        isinstance(each, int | float) and not isinstance(each, bool) and each >= 0
+        isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each < math.inf
         for each in found.values()
     ):
         raise Wrong(f"{path}: must be a mapping of accelerators to prices an hour")

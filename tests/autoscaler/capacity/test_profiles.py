@@ -109,6 +109,7 @@ VLLM = {
 }
 PERF = {
     "successes": {
+        "count": 150,
         "latency": {
             "request_latency": {"mean": 0.06},
             "time_per_output_token": {"mean": 0.0024, "p95": 0.005},
@@ -144,7 +145,13 @@ def test_both_result_formats_are_read() -> None:
         ([], "must be a JSON object"),
         ({"results": []}, "neither inference-perf"),
         ({**VLLM, "failed": 30}, "30 requests failed"),
+        ({**VLLM, "completed": 0, "request_throughput": 0.0}, "no request completed"),
         ({**VLLM, "mean_tpot_ms": None}, "mean_tpot_ms: must be a number"),
+        ({**PERF, "failures": {"count": 2}}, "2 requests failed; a profile needs a clean run"),
+        (
+            {"successes": {"count": 0, "latency": {"request_latency": None}, "throughput": {}}},
+            "no request completed",
+        ),
         (
             {"successes": {**PERF["successes"], "latency": {}}},
             "time_per_output_token: is missing; run with streaming on",
@@ -154,6 +161,25 @@ def test_both_result_formats_are_read() -> None:
 def test_a_result_that_lacks_something_says_what(document: object, words: str) -> None:
     with pytest.raises(BadResult, match=words):
         read_point(document, "out.json")
+
+
+def test_percentiles_that_were_not_asked_for_are_not_missed() -> None:
+    latency = {
+        "request_latency": {"mean": 0.06},
+        "time_per_output_token": {"mean": 0.0024},
+        "time_to_first_token": {"median": 0.013},
+    }
+    point = read_point({"successes": {**PERF["successes"], "latency": latency}})
+    assert (point.ttft_p95_s, point.tpot_p95_s) == (None, None)
+    assert point.ttft_s == 0.013
+
+
+def test_results_of_two_models_are_no_sweep() -> None:
+    points = [measured(rate, 0.012, 0.00015, 0.00005) for rate in (0.5, 4.0, 7.0, 9.5)]
+    mixed = [replace(point, model=name) for point, name in zip(points, "aabb", strict=True)]
+    with pytest.raises(CannotFit, match="results of several models: a, b; give those of one"):
+        fit(mixed, 0.06)
+    assert fit([replace(point, model="a") for point in points], 0.06).points == 4
 
 
 def test_the_cheapest_that_keeps_the_objectives_comes_first() -> None:
