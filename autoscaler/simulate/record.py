@@ -54,12 +54,17 @@ class Recorder:
     """The size that is asked for; at first, with which the fleet began."""
     decided: tuple[dict[str, int], str] | None = None
     decide_s: list[float] = field(default_factory=list)
+    began: int | None = field(init=False)
+    """The size before the first change, which has a direction, too."""
+
+    def __post_init__(self) -> None:
+        self.began = self.sized
 
     def decision(self, t_s: float, now_s: float, decision: Decision, changed: bool) -> None:
         """Keep a decision if it differs from the one before it, or at the full minute."""
         total = decision.total()
         if self.sized is None:
-            self.sized = total
+            self.sized = self.began = total
         elif changed and total != self.sized:
             self.sizes.append((now_s, total))
             self.sized = total
@@ -155,7 +160,7 @@ def outcome(
         node_hours=sum(m.node_s for m in minutes) / 3600.0,
         cost=sum(m.unit_cost for m in minutes),
         actions=len(sizes),
-        flaps=flaps(sizes, before[-1] if before else None),
+        flaps=flaps(sizes, before[-1] if before else recorder.began),
         coverage=coverage(recorder, from_s, to_s),
         minutes=minutes,
         decisions=recorder.decisions,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.simulate.backtest import DAY_S, Split
-from autoscaler.simulate.record import Minute, Recorder, coverage, encoded, flaps
+from autoscaler.simulate.record import Minute, Recorder, coverage, encoded, flaps, outcome
 from autoscaler.simulate.scenario import MONDAY_S, Scenario
 from autoscaler.simulate.tune import (
     Point,
@@ -22,6 +22,7 @@ from autoscaler.simulate.tune import (
     interval,
     violations_at,
 )
+from autoscaler.sizing.decision import Decision, Reason
 from tests.autoscaler.simulate.builders import RPS_OF_REPLICA, constant, plant_spec, policy
 
 
@@ -30,6 +31,15 @@ def test_a_flap_is_a_turn_within_a_quarter_of_an_hour() -> None:
     assert flaps([(0, 5), (900, 4)], before=3) == 0
     assert flaps([(0, 5), (60, 7), (120, 9)], before=3) == 0
     assert flaps([(0, 5), (60, 4), (120, 5)], before=3) == 2
+
+
+def test_the_first_change_may_be_the_one_that_is_undone() -> None:
+    recorder = Recorder(sized=3)
+    for at_s, size in ((0.0, 3), (60.0, 5), (120.0, 3)):
+        decision = Decision(replicas={"a": size}, reason=Reason.STEADY)
+        recorder.decision(at_s, at_s, decision, changed=True)
+    found = outcome("m", recorder, [])
+    assert (found.actions, found.flaps) == (2, 1)
 
 
 def test_a_forecast_holds_if_demand_stays_under_it_until_its_horizon() -> None:
