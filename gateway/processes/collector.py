@@ -64,16 +64,17 @@ async def collect(child: Child, flags: Flags) -> None:
     warm(memory)
     store, telling = shared_store(memory)
     again = store.synced
-    place = Place(store=store, page=merged(memory), served=lambda: bool(memory.serving.any()))
+    place = Place(
+        store=store,
+        page=merged(memory),
+        served=lambda: bool(memory.serving.any()),
+        # One that is started again goes on at once from what the workers have.
+        given=published(memory.policy),
+        policy_taken=partial(publish, memory.policy),
+    )
     clock = SystemClock()
     if (watch := watching(flags, os.environ, clock)) is not None:
-        place = replace(
-            place,
-            # One that is started again goes on at once from what the workers have.
-            given=published(memory.policy) or await watch.first(),
-            policy_source=watch,
-            policy_taken=partial(publish, memory.policy),
-        )
+        place = replace(place, given=place.given or await watch.first(), policy_source=watch)
     try:
         gateway = build(flags, os.environ, clock, None, place)
     except Unusable as error:

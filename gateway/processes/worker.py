@@ -77,10 +77,15 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
     """Serve until a signal, then drain. True if every stream ended by itself."""
     memory, follower = child.memory, Follower(child.memory, child.number)
     warm(memory)
-    place = Place(store=follower.store, exchange=follower.exchange, collects=False)
+    place = Place(
+        store=follower.store,
+        exchange=follower.exchange,
+        collects=False,
+        # Good, whatever the file says by now: one that dies must not be kept out by a mistake.
+        given=published(memory.policy),
+    )
     if flags.config_map:
-        board = memory.policy
-        place = replace(place, given=published(board), policy_source=PolicyBoard(board))
+        place = replace(place, policy_source=PolicyBoard(memory.policy))
     gateway = build(flags, os.environ, SystemClock(), tracing, place)
     follower.look()
     signals = StopSignals()

@@ -1,7 +1,7 @@
 """A configuration handed from the collector to the workers of one gateway, in shared memory.
 
-One process asks the API server and says what is wrong; the others take what it found good. Used
-with ``--config-map``; a file is read by every process itself.
+Every process begins with what stands there. With ``--config-map`` one process asks the API server
+and says what is wrong, and the others take what it found good; a file each follows by itself.
 """
 
 from __future__ import annotations

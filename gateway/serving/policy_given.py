@@ -7,10 +7,9 @@ Values only. ``policy_in_force`` takes them or refuses them, ``pages`` shows the
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import orjson
 
 from gateway.config.flags import Flags
 from loadstar.config.errors import ConfigError, Problem
@@ -101,10 +100,10 @@ def given_at(origin: Origin, text: bytes) -> Given:
 
 def encode(given: Given) -> bytes:
     """For ``decode``: a line that says where from, then the text."""
-    return orjson.dumps(asdict(given.origin)) + b"\n" + given.text
+    return json.dumps(asdict(given.origin)).encode() + b"\n" + given.text
 
 
 def decode(message: bytes) -> Given:
     """What ``encode`` was given."""
     head, _, text = message.partition(b"\n")
-    return Given(text, Origin(**orjson.loads(head)))
+    return Given(text, Origin(**json.loads(head)))

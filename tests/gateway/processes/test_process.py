@@ -217,6 +217,19 @@ async def test_a_new_configuration_reaches_every_process(tmp_path: Path) -> None
             running.lines.remove(line)
 
 
+async def test_a_mistake_in_the_file_keeps_nobody_out_who_starts_again(tmp_path: Path) -> None:
+    """What is in force is what the others have, not what the file says by now."""
+    async with two_workers(tmp_path) as running:
+        await asyncio.to_thread((tmp_path / "picker.yaml").write_text, "plugins: 5")
+        for _ in ("collector", "worker 0", "worker 1"):
+            running.lines.remove(await running.logged("picker.yaml not taken"))
+        for name in ("collector", "worker 0"):
+            victim = await child(running, name)
+            os.kill(victim, signal.SIGKILL)
+            await child(running, name, after=victim)
+            assert "stays in force" in str((await running.logged("picker.yaml not taken"))["msg"])
+
+
 async def test_a_drain_lets_streams_of_every_worker_end(tmp_path: Path) -> None:
     async with two_workers(tmp_path) as running, contextlib.AsyncExitStack() as ends:
         grpc_port = int(str((await running.logged("serving"))["grpc_port"]))
