@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from autoscaler.policy.consistency import contradictions
 from autoscaler.policy.pools import PoolPolicy
 from autoscaler.policy.profile import ProfilePolicy
 from autoscaler.policy.schedule import SchedulePolicy
 from loadstar.config.document import read
-from loadstar.config.errors import ConfigError
+from loadstar.config.errors import ConfigError, did_you_mean
 from loadstar.config.load import NOT_EMPTY, Fraction, Seconds, above, at_least, between, build, key
 
 
@@ -40,6 +40,11 @@ class ServiceClass(StrEnum):
         return 1.0 if self is ServiceClass.INTERACTIVE else 0.8
 
 
+WORKLOADS: Final = ("Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet")
+MOST_REPLICAS: Final = 100_000
+"""More is a slip of the pen, and sizes are looked at one by one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetPolicy:
     """The workload that a variant's replicas are of, and what holds its floor."""
@@ -50,6 +55,12 @@ class TargetPolicy:
     """Empty: the model's."""
     hpa: str = ""
     scaled_object: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in WORKLOADS:
+            hint = did_you_mean(self.kind, WORKLOADS)
+            known = ", ".join(WORKLOADS)
+            raise ValueError(f"kind {self.kind} cannot be scaled{hint}; known are {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +117,7 @@ class ModelPolicy:
     slo_tpot_p95_s: Annotated[Seconds, above(0)] = field(default=0.060, metadata=key("sloTpotP95"))
     service_class: ServiceClass = field(default=ServiceClass.INTERACTIVE, metadata=key("class"))
     min_replicas: Annotated[int, at_least(0)] = 1
-    max_replicas: Annotated[int, at_least(1)] = 64
+    max_replicas: Annotated[int, between(1, MOST_REPLICAS)] = 64
     profile: ProfilePolicy | None = None
     profile_ref: str = ""
     """A shipped or fitted profile by its key; ``profile`` wins. Neither: the default profile."""

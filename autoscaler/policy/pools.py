@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Final
 
-from loadstar.config.load import NOT_EMPTY, Seconds, above, at_least, key
+from loadstar.config.errors import did_you_mean
+from loadstar.config.load import NOT_EMPTY, Seconds, above, at_least, between, key
 
 
 class PoolKind(StrEnum):
@@ -38,12 +39,22 @@ AUTOSCALED: Final = frozenset(
 """Modes in which empty nodes are the cluster autoscaler's to take, which waits before it does."""
 
 
+LONGEST_LEAD_S: Final = 86_400.0
+"""A forecast looks that far ahead, minute by minute."""
+PROVIDERS: Final = ("gke", "local")
+"""Of those, something knows how to read and resize their pools."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadTimePolicy:
     """What to believe of lead times until enough have been seen; each a 90th percentile."""
 
-    node_s: Annotated[Seconds, at_least(0)] = field(default=240.0, metadata=key("node"))
-    pod_s: Annotated[Seconds, at_least(0)] = field(default=150.0, metadata=key("pod"))
+    node_s: Annotated[Seconds, between(0, LONGEST_LEAD_S)] = field(
+        default=240.0, metadata=key("node")
+    )
+    pod_s: Annotated[Seconds, between(0, LONGEST_LEAD_S)] = field(
+        default=150.0, metadata=key("pod")
+    )
 
     def total_s(self) -> float:
         return self.node_s + self.pod_s
@@ -88,6 +99,9 @@ class PoolPolicy:
             raise ValueError("zones names one twice; keep one")
         if self.spot and self.reservation:
             raise ValueError("spot capacity cannot come from a reservation; remove one of the two")
+        if self.provider not in PROVIDERS:
+            hint = did_you_mean(self.provider, PROVIDERS)
+            raise ValueError(f"no provider {self.provider}{hint}; there are {', '.join(PROVIDERS)}")
         if self.provider == "local" and self.mode not in (PoolMode.LOCAL, PoolMode.OBSERVE):
             raise ValueError(f"provider local has no mode {self.mode}; write mode: local")
 

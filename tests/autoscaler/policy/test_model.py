@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.policy.model import Mode, Policy, ServiceClass, load_policy
-from autoscaler.policy.pools import PoolMode
+from autoscaler.actuate.providers import catalog
+from autoscaler.actuate.workload.documents import SCALABLE
+from autoscaler.policy.model import WORKLOADS, Mode, Policy, ServiceClass, load_policy
+from autoscaler.policy.pools import PROVIDERS, PoolMode
 from loadstar.config.errors import ConfigError
 
 SMALLEST = """
@@ -227,3 +229,32 @@ def test_a_missing_model_is_a_key_error() -> None:
     policy: Policy = load_policy(SMALLEST)
     with pytest.raises(KeyError):
         policy.model("code")
+
+
+@pytest.mark.parametrize(
+    ("model", "pool", "says"),
+    [
+        (
+            "maxReplicas: 1000000000000",
+            "",
+            "models[0].maxReplicas: must be between 1 and 100000, not 1000000000000",
+        ),
+        ("", "leadTime: {node: 1000000h}", "pools[0].leadTime.node: must be between 0 and 86400"),
+        ("", "provider: gk", "pools[0]: no provider gk, did you mean gke?; there are gke, local"),
+        (
+            "variants: [{pool: p, target: {kind: deployment, name: w}}]",
+            "",
+            "models[0].variants[0].target: kind deployment cannot be scaled, did you mean Dep",
+        ),
+    ],
+)
+def test_what_would_end_whoever_acts_on_it_is_refused(model: str, pool: str, says: str) -> None:
+    """Memory for each size, or a task that cannot be begun: the last good policy must stay."""
+    text = f"models: [{{name: m, {model}}}]\npools: [{{name: p, {pool}}}]\n"
+    (refusal,) = refusals(text)
+    assert refusal.startswith(says)
+
+
+def test_a_policy_knows_the_workloads_and_providers_that_something_acts_on() -> None:
+    assert set(WORKLOADS) == set(SCALABLE)
+    assert set(PROVIDERS) == set(catalog.PROVIDERS)
