@@ -26,14 +26,14 @@ class Write:
 class KubeDocuments:
     """``writes`` is every write that was tried; ``refuse`` holds errors for the next of them.
 
-    ``lost`` holds errors of writes that are carried out and their answers lost.
+    ``lost`` holds errors of writes that are carried out and their answers lost; None: not lost.
     ``pruned`` are fields of a spec that this server does not know and drops without a word.
     """
 
     objects: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     refuse: list[ApiError] = field(default_factory=list)
-    lost: list[ApiError] = field(default_factory=list)
+    lost: list[ApiError | None] = field(default_factory=list)
     pruned: set[str] = field(default_factory=set)
     _version: int = 0
 
@@ -122,8 +122,9 @@ class KubeDocuments:
 
     def _answered(self, resource: Resource, document: dict[str, Any]) -> dict[str, Any]:
         made = self.put(resource, document)
-        if self.lost:
-            raise self.lost.pop(0)
+        error = self.lost.pop(0) if self.lost else None
+        if error is not None:
+            raise error
         return made
 
     def _write(self, verb: str, what: str, body: Any, manager: str) -> None:

@@ -26,12 +26,32 @@ def judge(
         code = str(condition.get("code", ""))
         if code in ("GCE_STOCKOUT", "GCE_QUOTA_EXCEEDED"):
             findings.append(Finding(Level.NOTE, subject, f"its last growth ended in {code}"))
-    spot = bool((found.get("config") or {}).get("spot"))
-    if spot != pool.spot:
-        said, real = ("spot", "not spot") if pool.spot else ("on demand", "spot")
-        text, mend = f"the policy says {said}, it is {real}", f"write spot: {str(spot).lower()}"
-        findings.append(Finding(Level.SHORT, subject, text, mend))
+    findings += _bought_as(pool, found)
     return findings or [Finding(Level.OK, subject, f"node pool {name} is as the policy has it")]
+
+
+def _bought_as(pool: PoolPolicy, found: Mapping[str, Any]) -> list[Finding]:
+    """Spot, flex-start or neither; what is queued is not for workloads that come and go."""
+    subject = f"pool {pool.name}"
+    findings = []
+    config = found.get("config") or {}
+    for key, said, real in (
+        ("spot", pool.spot, bool(config.get("spot"))),
+        ("flexStart", pool.flex_start, bool(config.get("flexStart"))),
+    ):
+        if said != real:
+            words = (key, f"not {key}") if said else (f"nothing of {key}", key)
+            text = f"the policy says {words[0]}, it is {words[1]}"
+            mend = f"write {key}: {str(real).lower()}"
+            findings.append(Finding(Level.SHORT, subject, text, mend))
+    if (found.get("queuedProvisioning") or {}).get("enabled"):
+        text = "its nodes are only for pods that name a queued request, as a workload's cannot"
+        mend = "make a pool of flex-start without queued provisioning"
+        findings.append(Finding(Level.SHORT, subject, text, mend))
+    elif life := str(config.get("maxRunDuration", "")):
+        text = f"each of its nodes goes {life} after it came"
+        findings.append(Finding(Level.NOTE, subject, text, "expect replicas to be replaced then"))
+    return findings
 
 
 def _maximum(pool: PoolPolicy, found: Mapping[str, Any], place: str) -> list[Finding]:

@@ -15,10 +15,8 @@ from autoscaler.actuate.gate import Call, Gate
 from autoscaler.actuate.workload import documents
 from autoscaler.actuate.workload.marking import Marking
 from autoscaler.actuate.workload.plan import Change, Count, Floor, Workload, Written, changes, seen
-from autoscaler.errors import Invalid
 from autoscaler.observe.replica_loads import Replica
 from autoscaler.policy.model import TargetPolicy
-from loadstar.config.errors import did_you_mean
 from loadstar.kube.calls import Applies, Gets, Patches
 from loadstar.kube.errors import Conflict, ServerError, Unreachable
 from loadstar.kube.resources import HPAS, Resource
@@ -71,10 +69,6 @@ class WorkloadDriver:
 
         ``known`` is what an earlier driver of the same workload knew at its end.
         """
-        if target.kind not in documents.SCALABLE:
-            kinds = documents.SCALABLE
-            hint = did_you_mean(target.kind, kinds)
-            raise Invalid(f"a {target.kind} cannot be scaled{hint}; known are {', '.join(kinds)}")
         self._target = target
         self._resource = documents.SCALABLE[target.kind]
         self._namespace = target.namespace or namespace

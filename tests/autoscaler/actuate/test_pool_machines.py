@@ -10,7 +10,7 @@ import pytest
 from autoscaler.actuate.nodepool.state import PoolState, Stay, What, Why
 from autoscaler.policy.pools import PoolKind
 from tests.autoscaler.actuate.pool_bench import Bench
-from tests.fakes.gke.cloud import Pool
+from tests.fakes.gke.cloud import Group, Pool
 
 ZONE = ("us-central1-a",)
 MINUTE_S = 60.0
@@ -183,3 +183,21 @@ async def test_a_pool_that_the_provider_is_at_work_on_is_not_asked(status: str) 
     await bench.run(3, 5 * MINUTE_S)
     assert bench.writes() == [("setSize", 3, 200)]
     assert bench.told == []
+
+
+async def test_a_zone_that_somebody_adds_is_their_doing_and_counts_from_then_on() -> None:
+    """The size is one of each zone: whoever adds a zone adds as many nodes."""
+    bench = Bench(gpu(), size=2)
+    await bench.run(2, MINUTE_S)
+    bench.pool.zones = (*ZONE, "us-central1-b")
+    bench.pool.groups["us-central1-b"] = Group("us-central1-b", target=2)
+    last = await bench.run(2, 10 * MINUTE_S)
+    assert last.step == Stay(Why.FOREIGN)
+    assert bench.writes() == []
+    bench.cloud.busy("gpu", 2)
+    await bench.run(2, 10 * MINUTE_S)
+    assert bench.writes() == [("deleteInstances", 2, 200)]
+    await bench.run(6, 10 * MINUTE_S)
+    assert bench.writes()[1:] == [("setSize", 3, 200)]
+    assert bench.sizes() == {"us-central1-a": (3, 3), "us-central1-b": (3, 3)}
+    assert bench.told == [What.OVERRIDE]

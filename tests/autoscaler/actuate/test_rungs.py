@@ -12,7 +12,7 @@ from autoscaler.actuate.rungs.driver import Room, RoomDriver
 from autoscaler.errors import Advisory
 from autoscaler.policy.model import Mode, TargetPolicy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
-from loadstar.kube.errors import ApiError, Invalid, NotFound, ServerError
+from loadstar.kube.errors import ApiError, Invalid, NotFound, ServerError, Unreachable
 from loadstar.kube.resources import DEPLOYMENTS
 from tests.fakes.kube_documents import KubeDocuments
 
@@ -214,6 +214,36 @@ async def test_a_request_that_failed_is_told_taken_back_and_not_repeated_at_once
         refused="loadstar-l4-spot-1: no L4 in us-central1-a",
     )
     assert (await one.tick(1, 0, 30.0)).written == ("+loadstar-l4-spot-1",)
+
+
+@pytest.mark.parametrize("condition", ["Failed", "BookingExpired", "CapacityRevoked"])
+async def test_a_request_that_came_to_nothing_is_taken_back_once_and_its_unit_asked_for_anew(
+    condition: str,
+) -> None:
+    kube = cluster()
+    one = room(kube, PoolMode.PROVISIONING_REQUEST)
+    for now_s in (0.0, 15.0):
+        await one.tick(2, 0, now_s)
+    made = kube.at(documents.REQUESTS, "loadstar-l4-spot-1", "prod")
+    made["status"] = {"conditions": [{"type": condition, "status": "True"}]}
+    assert (await one.tick(2, 0, 30.0)).written == ("-loadstar-l4-spot-1",)
+    assert (await one.tick(2, 0, 45.0)).written == ("+loadstar-l4-spot-3",)
+    assert await one.tick(2, 0, 60.0) == Room()
+    requests = [each.verb for each in kube.writes if "provisioningrequests" in each.what]
+    assert requests == ["apply", "apply", "delete", "apply"]
+
+
+async def test_a_request_whose_answer_was_lost_is_not_made_twice() -> None:
+    kube = cluster()
+    one = room(kube, PoolMode.PROVISIONING_REQUEST)
+    await one.tick(1, 0, 0.0)
+    kube.lost = [None, Unreachable("reset")]  # the template's arrives, the request's does not
+    with pytest.raises(Unreachable):
+        await one.tick(2, 0, 15.0)
+    kube.lost = []
+    assert await one.tick(2, 0, 45.0) == Room()
+    names = [name for plural, _, name in kube.objects if plural == "provisioningrequests"]
+    assert names == ["loadstar-l4-spot-1", "loadstar-l4-spot-2"]
 
 
 async def test_what_is_wanted_no_more_is_taken_back_newest_first() -> None:

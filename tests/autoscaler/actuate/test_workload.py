@@ -13,7 +13,7 @@ from autoscaler.actuate.gate import Gate
 from autoscaler.actuate.workload.documents import LEADER_WORKER_SETS, SCALED_OBJECTS
 from autoscaler.actuate.workload.driver import FIELD_MANAGER, LOOKS, WorkloadDriver
 from autoscaler.actuate.workload.plan import Count, Floor, Workload, Written, changes
-from autoscaler.errors import Advisory, Invalid, NotLeader
+from autoscaler.errors import Advisory, NotLeader
 from autoscaler.policy.model import Mode, TargetPolicy
 from loadstar.kube.errors import ApiError, Conflict, NotFound, ServerError, Unreachable
 from loadstar.kube.resources import DEPLOYMENTS, HPAS, Resource
@@ -198,11 +198,6 @@ async def test_who_does_not_lead_writes_nothing() -> None:
     with pytest.raises(NotLeader):
         await driver(kube, leads=False).tick(6, 0.0)
     assert kube.writes == []
-
-
-def test_a_kind_that_cannot_be_scaled_is_refused_by_name() -> None:
-    with pytest.raises(Invalid, match="did you mean Deployment"):
-        driver(cluster(), kind="Deploymet")
 
 
 @given(

@@ -308,6 +308,36 @@ def test_a_pool_that_is_not_what_the_policy_takes_it_for(pool: str, cloud: Pool,
     assert says in " ".join(each.text for each in short(found))
 
 
+@pytest.mark.parametrize(
+    ("pool", "config", "level", "says"),
+    [
+        ("flexStart: true", {}, Level.SHORT, "the policy says flexStart, it is not flexStart"),
+        ("spot: false", {"flexStart": True}, Level.SHORT, "nothing of flexStart, it is flexStart"),
+        (
+            "flexStart: true",
+            {"flexStart": True, "maxRunDuration": "604800s"},
+            Level.NOTE,
+            "each of its nodes goes 604800s after it came",
+        ),
+    ],
+)
+def test_a_pool_is_bought_as_the_policy_says(
+    pool: str, config: Mapping[str, Any], level: Level, says: str
+) -> None:
+    configs = {"l4": {"config": dict(config)}}
+    found = findings(f"- {WHERE}name: l4, {pool}}}", Project(), configs, Pool("l4", (ZONE,)))
+    assert [(each.level, says in each.text) for each in found] == [(level, True)]
+
+
+def test_a_pool_of_queued_requests_is_of_no_use_to_a_workload() -> None:
+    queued = {"config": {"flexStart": True}, "queuedProvisioning": {"enabled": True}}
+    found = findings(
+        f"- {WHERE}name: l4, flexStart: true}}", Project(), {"l4": queued}, Pool("l4", (ZONE,))
+    )
+    (unfit,) = short(found)
+    assert "only for pods that name a queued request" in unfit.text
+
+
 class Cluster:
     """Answers reviews; ``denied`` are (verb, resource)."""
 
