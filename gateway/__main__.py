@@ -17,7 +17,7 @@ import uvloop
 
 from gateway.config.command_line import parse, usage
 from gateway.config.flags import Flags
-from gateway.processes.cores import worker_count
+from gateway.processes.cores import bodies_bytes, worker_count
 from loadstar.clock import SystemClock
 from loadstar.config.errors import ConfigError
 from loadstar.config.pflag import HelpWanted
@@ -68,9 +68,9 @@ def _run(flags: Flags) -> int:
     environment = os.environ if flags.tracing else {}
     with tracing("loadstar-gateway", environment) as traces:
         try:
-            clock, place = SystemClock(), None
+            clock, place = SystemClock(), Place(bodies_bytes=bodies_bytes(flags, 1))
             if (watch := watching(flags, os.environ, clock)) is not None:
-                place = Place(given=uvloop.run(watch.first()), policy_source=watch)
+                place = replace(place, given=uvloop.run(watch.first()), policy_source=watch)
             try:
                 gateway = build(flags, os.environ, clock, traces, place)
             except Unusable as error:

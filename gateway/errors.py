@@ -7,6 +7,7 @@
     +-- NothingFits         429  endpoints exist, every filter dropped them; try later
     +-- Shed                429  saturated and the request is sheddable
     +-- Denied              429  an admission rule said no
+    +-- NoRoom              503  long bodies take the memory there is for them; try again
     +-- ShuttingDown        503  this gateway is draining
     +-- Broken              500  our fault
 
@@ -87,6 +88,14 @@ class Denied(Refusal):
     retry_after_seconds: ClassVar[int | None] = 1
 
 
+class NoRoom(Refusal):
+    """Long bodies on their way to this gateway take all the memory it has for them."""
+
+    code: ClassVar[str] = "no_room"
+    dropped_reason: ClassVar[str | None] = "rejected-saturated"
+    retry_after_seconds: ClassVar[int | None] = 1
+
+
 class ShuttingDown(Refusal):
     """The gateway is draining and takes no new requests."""
 
@@ -107,6 +116,7 @@ STATUS: Mapping[type[Refusal], int] = MappingProxyType(
         NothingFits: 429,
         Shed: 429,
         Denied: 429,
+        NoRoom: 503,
         ShuttingDown: 503,
         Broken: 500,
     }

@@ -22,7 +22,7 @@ from gateway.director import Director, Settings
 from gateway.director.intent import UNREAD
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.conduct import Director as AnyDirector
-from gateway.extproc.session import Limits
+from gateway.extproc.session import Limits, Room
 from gateway.extproc.streams import Streams
 from gateway.extproc.warm import warm
 from gateway.metrics import Metrics
@@ -136,6 +136,7 @@ def build(
         max_body_bytes=flags.max_body_bytes,
         conformance_echo=flags.conformance_echo or policy.built.report_served,
     )
+    room = Room(place.bodies_bytes or flags.max_body_bytes)
     warm(clock)
     if not_kept:
         log.warning("kernels are compiled at every start: NUMBA_CACHE_DIR can name a directory")
@@ -144,7 +145,7 @@ def build(
     health = Health(readiness)
     hosted = Hosted(
         new_conductor=lambda: Conductor(
-            asked, clock, limits, partial(request_id, rng), partial(metrics.refused, UNREAD)
+            asked, clock, limits, partial(request_id, rng), partial(metrics.refused, UNREAD), room
         ),
         streams=streams,
         clock=clock,

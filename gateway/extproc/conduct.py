@@ -35,7 +35,7 @@ from gateway.extproc.messages import (
     Routed,
     StreamBody,
 )
-from gateway.extproc.session import Limits, Session
+from gateway.extproc.session import Limits, Room, Session
 from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from loadstar.clock import Clock
 from loadstar.telemetry.logging import TRACE
@@ -90,12 +90,14 @@ class Conductor:
         limits: Limits,
         new_request_id: Callable[[], str],
         on_refusal: Callable[[str], None] | None = None,
+        room: Room | None = None,
     ) -> None:
         """``on_refusal`` hears the code of each refusal that was not the director's: a request
-        that cannot be read, is too long, or comes while the process ends."""
+        that cannot be read, is too long, or comes while the process ends. ``room`` is for the
+        bodies of all streams together."""
         self._director = director
         self._clock = clock
-        self._session = Session(limits, new_request_id)
+        self._session = Session(limits, new_request_id, room)
         self._ticket: int | None = None
         """Of the route that is not given back yet."""
         self._abandoned = False

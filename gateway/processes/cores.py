@@ -1,4 +1,5 @@
-"""How many processes may pick here: by cores that the container pays for, and by its memory.
+"""How many processes may pick here, by cores that the container pays for and by its memory, and
+what of that memory the bodies they hold may take.
 
 A container with limits still sees every core and all memory of its node; its cgroup says how much
 of them it gets. Read once, at start.
@@ -17,6 +18,12 @@ WORKER_BYTES = 256 << 20
 """Of one worker with its kernels and some prefix knowledge; 200 MB when it starts."""
 PARENTS_BYTES = 384 << 20
 """Of supervisor and collector together."""
+UNLIMITED_BYTES = 1 << 60
+"""No machine has as much: cgroup v1 writes more for no limit."""
+BODIES_SHARE = 8
+"""Of the memory limit, one part in so many is for bodies that wait for their route."""
+LONGEST_BODIES = 8
+"""So many of the longest allowed, where there is no memory limit."""
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
@@ -46,18 +53,35 @@ def quota_cores(cgroup: Path = CGROUP) -> float | None:
     return cores if cores > 0 else None  # v1 writes -1 for none
 
 
-def workers_in_memory(cgroup: Path = CGROUP) -> int | None:
-    """Workers that fit the memory limit of cgroup v2 or v1 beside their two parents; at least 1.
+def memory_limit(cgroup: Path = CGROUP) -> int | None:
+    """Bytes that cgroup v2 or v1 allows; None without a limit.
 
-    None without a limit. v1 writes a number beyond any machine's memory for none.
+    v1 writes a number beyond any machine's memory for none.
     """
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             limit = int((cgroup / name).read_text())
         except (OSError, ValueError):  # not there, or "max"
             continue
-        return max(1, (limit - PARENTS_BYTES) // WORKER_BYTES)
+        return limit if limit < UNLIMITED_BYTES else None
     return None
+
+
+def workers_in_memory(cgroup: Path = CGROUP) -> int | None:
+    """Workers that fit the memory limit beside their two parents; at least 1.
+
+    None without a limit.
+    """
+    limit = memory_limit(cgroup)
+    return None if limit is None else max(1, (limit - PARENTS_BYTES) // WORKER_BYTES)
+
+
+def bodies_bytes(flags: Flags, workers: int, cgroup: Path = CGROUP) -> int:
+    """What the bodies that one of ``workers`` holds may take; never less than the longest."""
+    limit = memory_limit(cgroup)
+    if limit is None:
+        return LONGEST_BODIES * flags.max_body_bytes
+    return max(flags.max_body_bytes, limit // BODIES_SHARE // workers)
 
 
 def worker_count(flags: Flags, cgroup: Path = CGROUP) -> int:

@@ -23,6 +23,7 @@ from gateway.metrics import Metrics
 from gateway.prefix.exchange import Exchange
 from gateway.processes.channel import CLOSED, READY, listen, say
 from gateway.processes.child import Child
+from gateway.processes.cores import bodies_bytes
 from gateway.processes.metrics_page import page
 from gateway.running import CUT_OFF_SECONDS, Gateway, settle
 from gateway.serving.drain import StopSignals, drained
@@ -81,6 +82,7 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
         store=follower.store,
         exchange=follower.exchange,
         collects=False,
+        bodies_bytes=bodies_bytes(flags, memory.workers),
         # Good, whatever the file says by now: one that dies must not be kept out by a mistake.
         given=published(memory.policy),
     )

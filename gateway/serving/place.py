@@ -40,6 +40,8 @@ class Place:
     """What all processes count, given this one's metrics; None where it is the only one."""
     served: Callable[[], bool] = lambda: True
     """Whether somebody takes connections; without, health is NOT_SERVING."""
+    bodies_bytes: int | None = None
+    """Memory for bodies that wait for their route; None is that for one of the longest."""
     given: Given | None = None
     """The configuration to begin with; None is what the command line or its file says."""
     policy_source: PolicySource | None = None

@@ -7,6 +7,7 @@ know each other. Hosts do not use this package directly: ``conduct.Conductor`` d
 from __future__ import annotations
 
 from gateway.extproc.session.limits import Limits
+from gateway.extproc.session.room import Room
 from gateway.extproc.session.session import Session
 
-__all__ = ["Limits", "Session"]
+__all__ = ["Limits", "Room", "Session"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from io import BytesIO
 
+from gateway.extproc.session.room import SMALL_BYTES, Room
+
 
 class HeldBody:
     """Takes memory for the bytes it holds, however small the pieces they come in.
@@ -12,14 +14,22 @@ class HeldBody:
     its body is cut. The first piece is not copied, for most bodies come in one.
     """
 
-    __slots__ = ("_first", "_joined", "size")
+    __slots__ = ("_first", "_joined", "_room", "_taken", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
         self.size = 0
         self._first = b""
         self._joined: BytesIO | None = None
+        self._room = room
+        self._taken = 0
+        """Of ``room``, for what is longer than a small body."""
 
     def add(self, piece: bytes) -> None:
+        """Hold ``piece`` too. Raises NoRoom, and holds what it held."""
+        beyond = self.size + len(piece) - SMALL_BYTES - self._taken
+        if beyond > 0:
+            self._room.take(beyond)
+            self._taken += beyond
         if self._joined is not None:
             self._joined.write(piece)
         elif self.size:
@@ -33,5 +43,10 @@ class HeldBody:
     def take(self) -> bytes:
         """The whole body; nothing is held afterwards."""
         body = self._first if self._joined is None else self._joined.getvalue()
-        self.size, self._first, self._joined = 0, b"", None
+        self.drop()
         return body
+
+    def drop(self) -> None:
+        """Hold nothing any more."""
+        self._room.give_back(self._taken)
+        self.size, self._first, self._joined, self._taken = 0, b"", None, 0

@@ -29,6 +29,7 @@ from gateway.extproc.session.held_body import HeldBody
 from gateway.extproc.session.held_rewrite import HeldRewrite
 from gateway.extproc.session.limits import Limits
 from gateway.extproc.session.request_head import NOT_SHOWN, RequestHead, destination, read_head
+from gateway.extproc.session.room import Room
 from gateway.request.model import InferenceRequest, ParsedBody, Route
 from gateway.request.parse import read_body
 from gateway.request.rewrite import with_model
@@ -70,7 +71,7 @@ class Moment(Enum):
 class RequestSide:
     """What is known of the request, and what is owed to Envoy for it."""
 
-    def __init__(self, limits: Limits, new_request_id: Callable[[], str]) -> None:
+    def __init__(self, limits: Limits, new_request_id: Callable[[], str], room: Room) -> None:
         self.mode = DUPLEX
         self.head: RequestHead = NOT_SHOWN
         self.route: Route | None = None
@@ -81,7 +82,7 @@ class RequestSide:
         self._phase = Phase.FRESH
         self._subset: tuple[str, ...] | None = None
         self._received = 0
-        self._held = HeldBody()
+        self._held = HeldBody(room)
         self._unroutable = False
         # What the decision waits on, and what it decides about.
         self._moment = Moment.HEADERS_ALONE
@@ -119,6 +120,10 @@ class RequestSide:
         self._unroutable = True
         self._held_rewrite = None
 
+    def forget_body(self) -> None:
+        """The request has ended; nothing of it is held any more."""
+        self._held.drop()
+
     # --- what Envoy tells -----------------------------------------------------------------------
 
     def on_headers(self, event: RequestHeaders) -> list[Command]:
@@ -154,9 +159,9 @@ class RequestSide:
             self._subset = event.subset
         if phase is Phase.PASSING or (phase is Phase.FRESH and not self._buffers):
             return self._pass_on(event.chunk, event.end_of_stream)
-        self._held.add(event.chunk)
         if self._unroutable:
-            return self._pass_on_held(event.end_of_stream)
+            return self._pass_on_held(event.chunk, event.end_of_stream)
+        self._held.add(event.chunk)
         if self._received > self._limits.max_body_bytes:
             raise self._too_large()
         if self._buffers:
@@ -305,9 +310,9 @@ class RequestSide:
             return [AnswerBody(REQUEST, self._held_rewrite.feed(chunk, end_of_stream))]
         return [AnswerBody(REQUEST)]
 
-    def _pass_on_held(self, end_of_stream: bool) -> list[Command]:
+    def _pass_on_held(self, chunk: bytes, end_of_stream: bool) -> list[Command]:
         headers: list[Command] = [AnswerHeaders(REQUEST)] if self.mode is DUPLEX else []
-        return [*headers, *self._pass_on(self._held.take(), end_of_stream)]
+        return [*headers, *self._pass_on(self._held.take() + chunk, end_of_stream)]
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(

@@ -31,14 +31,19 @@ from gateway.extproc.session.limits import Limits
 from gateway.extproc.session.refusals import immediate
 from gateway.extproc.session.request import RequestSide
 from gateway.extproc.session.response import ResponseSide, Taken
+from gateway.extproc.session.room import Room
 from gateway.request.model import Ending, Outcome
 
 
 class Session:
     """The conversation about one HTTP request."""
 
-    def __init__(self, limits: Limits, new_request_id: Callable[[], str]) -> None:
-        self._request = RequestSide(limits, new_request_id)
+    def __init__(
+        self, limits: Limits, new_request_id: Callable[[], str], room: Room | None = None
+    ) -> None:
+        """``room`` bounds what all sessions hold together; None is one of its own."""
+        room = Room(limits.max_body_bytes) if room is None else room
+        self._request = RequestSide(limits, new_request_id, room)
         self._response = ResponseSide(limits)
         self._taken: Taken | None = None
         self._given_back = False
@@ -84,6 +89,7 @@ class Session:
         if ending is Ending.COMPLETE or ending is Ending.CLIENT_GONE:
             ending = Ending.COMPLETE if self._response.complete else Ending.CLIENT_GONE
         self.closed = ending
+        self._request.forget_body()
         return self._give_back(ending)
 
     def fail(self) -> list[Command]:
@@ -157,6 +163,7 @@ class Session:
         answer = immediate(refusal, self._request.head.path, self._request.head.id)
         ending = Ending.FAILED if isinstance(refusal, Broken) else Ending.REFUSED
         self.closed = ending
+        self._request.forget_body()
         return [answer, *self._give_back(ending)]
 
     def _too_late(self, event: Event) -> list[Command]:

@@ -20,7 +20,8 @@ from gateway.errors import (
 from gateway.extproc import conduct
 from gateway.extproc.conduct import Conductor
 from gateway.extproc.encode import response
-from gateway.extproc.session import Limits
+from gateway.extproc.session import Limits, Room
+from gateway.extproc.session.room import SMALL_BYTES
 from gateway.request.model import Ending, Outcome, Route, Usage
 from gateway.request.usage import UsageReader
 from loadstar.telemetry.logging import TRACE
@@ -133,6 +134,28 @@ def test_refusals_of_our_own_do_not_ask_the_director() -> None:
     assert too_large.immediate_response.status.code == STATUS[PayloadTooLarge]
     assert bad.immediate_response.status.code == STATUS[BadRequest]
     assert director.asked == []
+
+
+@pytest.mark.parametrize("ending", [Ending.CLIENT_GONE, Ending.PROXY_GONE, Ending.SHUTDOWN])
+def test_long_bodies_of_all_streams_share_a_bound(ending: Ending) -> None:
+    """However a stream ends, what it held is free for the next."""
+    room, long = Room(1000), bytes(SMALL_BYTES + 600)
+
+    def stream() -> Conductor:
+        made = Conductor(ScriptedDirector(), ManualClock(), Limits(), lambda: "id", room=room)
+        assert say(made, [request_headers(*HEADERS)]) == []
+        return made
+
+    slow, routed, third = stream(), stream(), stream()
+    assert say(slow, [request_body(long, end_of_stream=False)]) == []
+    (refused,) = say(routed, [request_body(long, end_of_stream=False)])
+    assert refused.immediate_response.status.code == 503
+    assert b'"code":"no_room"' in refused.immediate_response.body
+    padding = b" " * (SMALL_BYTES + 300)
+    assert kinds(say(third, [request_body(padding + CHAT[:1], end_of_stream=False)])) == []
+    slow.close(ending)
+    assert kinds(say(third, [request_body(CHAT[1:])]))[0] == "request_headers"
+    assert room.held_bytes == 0
 
 
 def test_refusals_of_our_own_are_told_of_and_the_director_s_are_not_told_twice() -> None:

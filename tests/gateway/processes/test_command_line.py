@@ -9,6 +9,7 @@ import pytest
 
 from gateway.config.command_line import MAX_WORKERS, parse
 from gateway.processes.cores import (
+    bodies_bytes,
     quota_cores,
     usable_cores,
     worker_count,
@@ -78,6 +79,22 @@ def test_a_containers_memory_counts(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert workers_in_memory(tmp_path) == workers
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "mebibytes"),
+    [
+        pytest.param("max", 4, 512, id="no limit: eight of the longest"),
+        pytest.param(str(2 << 30), 1, 256, id="an eighth of it"),
+        pytest.param(str(2 << 30), 2, 128, id="shared"),
+        pytest.param(str(2 << 30), 6, 64, id="never less than the longest"),
+    ],
+)
+def test_bodies_may_take_a_part_of_the_memory(
+    tmp_path: Path, limit: str, workers: int, mebibytes: int
+) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    assert bodies_bytes(parse([])[0], workers, tmp_path) == mebibytes << 20
 
 
 def test_many_cores_with_little_memory_are_one_process(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from gateway.errors import (
     Broken,
     Denied,
     NoEndpoint,
+    NoRoom,
     NothingFits,
     PayloadTooLarge,
     Refusal,
@@ -31,6 +32,7 @@ from gateway.request.model import Dialect
         pytest.param(Denied("m"), "rate_limit_error", "rate_limit_error", id="denied"),
         pytest.param(NothingFits("m"), "rate_limit_error", "rate_limit_error", id="nothing fits"),
         pytest.param(NoEndpoint("m"), "service_unavailable", "overloaded_error", id="no endpoint"),
+        pytest.param(NoRoom("m"), "service_unavailable", "overloaded_error", id="no room"),
         pytest.param(ShuttingDown("m"), "service_unavailable", "overloaded_error", id="draining"),
         pytest.param(Broken("m"), "server_error", "api_error", id="our fault"),
     ],
@@ -46,8 +48,8 @@ def test_each_api_has_its_word_for_it(refusal: Refusal, openai: str, anthropic: 
 
 
 def test_every_kind_of_refusal_is_covered_above() -> None:
-    covered = {BadRequest, PayloadTooLarge, Shed, Denied, NothingFits, NoEndpoint, ShuttingDown}
-    assert covered | {Broken} == set(STATUS)
+    covered = {BadRequest, PayloadTooLarge, Shed, Denied, NothingFits, NoEndpoint, NoRoom}
+    assert covered | {ShuttingDown, Broken} == set(STATUS)
 
 
 def test_a_bad_request_names_its_parameter() -> None:
