@@ -25,7 +25,8 @@ from autoscaler.errors import (
 _OPERATION = re.compile(r"\b(operation-[0-9a-z][0-9a-z-]*[0-9a-z])", re.IGNORECASE)
 _BUSY = re.compile(
     r"incompatible operation|currently being (?:created|deleted|updated|repaired|upgraded)"
-    r"|is currently \w+ing cluster|try again once it is done|operation .* in progress",
+    r"|is currently \w+ing cluster|try again once it is done|operation .* in progress"
+    r"|is not ready",
     re.IGNORECASE,
 )
 _QUOTA = re.compile(r"quota", re.IGNORECASE)

@@ -26,7 +26,7 @@ def reading(
         zones[zone] = Zone(
             target=targets[zone],
             ready=len(ready),
-            creating=sum(not _is_ready(each) and not _codes(each) for each in listed),
+            creating=sum(_is_coming(each) for each in listed),
             no_capacity=any(is_stockout(code) for code in codes),
             no_quota=any(is_quota(code) for code in codes),
             trouble=next((c for c in codes if not (is_stockout(c) or is_quota(c))), ""),
@@ -91,6 +91,12 @@ def _name(instance: Mapping[str, Any]) -> str:
 
 def _is_ready(instance: Mapping[str, Any]) -> bool:
     return instance.get("instanceStatus") == "RUNNING" and instance.get("currentAction") == "NONE"
+
+
+def _is_coming(instance: Mapping[str, Any]) -> bool:
+    """Not one that failed, nor one that is on its way out."""
+    leaves = instance.get("currentAction") in ("DELETING", "ABANDONING")
+    return not (_is_ready(instance) or leaves or _codes(instance))
 
 
 def _codes(instance: Mapping[str, Any]) -> list[str]:

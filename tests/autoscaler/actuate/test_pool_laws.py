@@ -55,7 +55,12 @@ class Blow:
 
 blows = st.builds(
     Blow,
-    st.sampled_from(["want", "stockout", "quota", "preempt", "hand", "upgrade", "fail", "busy"]),
+    st.sampled_from(
+        [
+            *("want", "stockout", "trouble", "quota", "preempt"),
+            *("hand", "upgrade", "work", "fail", "busy"),
+        ]
+    ),
     st.integers(0, 12),
 )
 
@@ -81,6 +86,10 @@ class Night:
                 self.units = blow.number
             case "stockout":
                 self.cloud.stockout(zone, 60.0 * blow.number)
+            case "trouble":
+                self.cloud.stockout(zone, 60.0 * blow.number, code="IP_SPACE_EXHAUSTED")
+            case "work":
+                self.pool.status = "RECONCILING" if blow.number % 2 else "RUNNING"
             case "quota":
                 self.pool.quota = blow.number
             case "preempt":
@@ -264,6 +273,7 @@ def test_when_the_cloud_is_well_again_the_size_is_reached(
         bench.tick()
     bench.cloud.dry.clear()
     bench.cloud.faults.clear()
+    bench.pool.status = "RUNNING"
     bench.pool.quota = 100
     bench.cloud.busy(bench.pool.name, 0)
     bench.units = units

@@ -8,9 +8,10 @@ from __future__ import annotations
 import pytest
 
 from autoscaler.actuate.nodepool.state import PoolState, Stay, What, Why
+from autoscaler.actuate.providers.gke_reading import reading
 from autoscaler.policy.pools import PoolKind
 from tests.autoscaler.actuate.pool_bench import Bench
-from tests.fakes.gke.cloud import Group, Pool
+from tests.fakes.gke.cloud import Fault, Group, Pool
 
 ZONE = ("us-central1-a",)
 MINUTE_S = 60.0
@@ -97,6 +98,35 @@ async def test_a_condition_of_the_pool_is_heeded_as_an_error_of_its_machines(
     await bench.run(3, 3 * MINUTE_S)
     assert bench.told == [told]
     assert bench.writes() == [("setSize", 3, 200)]  # no machine of its own has failed yet
+
+
+async def test_a_group_that_is_not_ready_is_asked_again_soon() -> None:
+    """Compute says so with a 400 while it is at work on the group: no fault of the request."""
+    bench = Bench(gpu(), size=3)
+    said = "The resource 'zones/us-central1-a/instanceGroupManagers/gke-gpu-grp' is not ready"
+    bench.cloud.fail_next(Fault("deleteInstances", 400, said, times=2))
+    await bench.run(1, 5 * MINUTE_S)
+    assert [status for _, _, status in bench.writes()] == [400, 400, 200]
+    assert bench.sizes() == {"us-central1-a": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "counted"),
+    [
+        ("NONE", "RUNNING", (1, 0)),
+        ("CREATING", "PROVISIONING", (0, 1)),
+        ("RECREATING", "STOPPING", (0, 1)),
+        ("VERIFYING", "RUNNING", (0, 1)),
+        ("DELETING", "STOPPING", (0, 0)),
+        ("ABANDONING", "RUNNING", (0, 0)),
+    ],
+)
+def test_a_machine_on_its_way_out_is_not_coming(
+    action: str, status: str, counted: tuple[int, int]
+) -> None:
+    machine = {"instance": "zones/z/instances/n", "currentAction": action, "instanceStatus": status}
+    found = reading({}, {"z": [machine]}, {"z": 1}, None, frozenset())
+    assert (found.zones["z"].ready, found.zones["z"].creating) == counted
 
 
 async def test_a_spot_node_lost_long_after_its_order_is_left_to_its_group() -> None:
