@@ -13,7 +13,7 @@ from autoscaler.simulate.catalog import OURS
 from autoscaler.simulate.tune import geometric_mean
 from load_tests.scaling.cases import Case
 from load_tests.scaling.duel import RIVAL, Duel, duel
-from load_tests.scaling.runs import Job, Runs, days_of
+from load_tests.scaling.runs import Figures, Job, Runs, days_of
 from load_tests.scaling.verdict import (
     Scope,
     Verdict,
@@ -58,20 +58,34 @@ def t1(runs: Runs, scope: Scope) -> list[Verdict]:
 
 
 def t2(runs: Runs, scope: Scope) -> list[Verdict]:
-    """Cost and violations against rivals tuned on the days before."""
+    """Cost and violations against rivals tuned on the days before.
+
+    The cheap are held to their violations in the mean over weeks; the geometric mean, said beside
+    it, is decided by weeks that one of both spent without any.
+    """
     ours = [f for case in scope.cases() for f in ours_of(runs, case, scope.seeds)]
     cost, late = means_of(ours)
-    rows: list[dict[str, Any]] = [{"controller": OURS, "cost": 1.0, "violations": late}]
+    share = _share(ours)
+    rows: list[dict[str, Any]] = [
+        {"controller": OURS, "cost": 1.0, "violations": late, "mean_violations": share}
+    ]
     dear_cost: list[float] = []
-    cheap: list[tuple[float, float]] = []
+    cheap: list[tuple[float, float, float]] = []
     for name in (*DEAR, *CHEAP, *OTHER):
         theirs = [f for case in scope.cases() for f in tuned_of(runs, case, name, scope.seeds)]
         their_cost, their_late = means_of(theirs)
-        rows.append({"controller": name, "cost": their_cost / cost, "violations": their_late})
+        rows.append(
+            {
+                "controller": name,
+                "cost": their_cost / cost,
+                "violations": their_late,
+                "mean_violations": _share(theirs),
+            }
+        )
         if name in DEAR:
             dear_cost.append(cost / their_cost)
         elif name in CHEAP:
-            cheap.append((late / max(their_late, 1e-6), cost / their_cost))
+            cheap.append((share / _share(theirs), late / their_late, cost / their_cost))
     worst = max(dear_cost)
     return [
         Verdict(
@@ -84,10 +98,14 @@ def t2(runs: Runs, scope: Scope) -> list[Verdict]:
         Verdict(
             "T2 cheap",
             "<= 60 % of the violations of WVA-old, V1, Dynamo at <= 100 % of the cost",
-            "; ".join(f"{v:.0%} at {c:.0%}" for v, c in cheap),
-            all(v <= 0.6 and c <= 1.0 for v, c in cheap),
+            "; ".join(f"{v:.0%} (geometric mean {g:.0%}) at {c:.0%}" for v, g, c in cheap),
+            all(v <= 0.6 and c <= 1.0 for v, _, c in cheap),
         ),
     ]
+
+
+def _share(figures: Sequence[Figures]) -> float:
+    return max(float(np.mean([f.violations for f in figures])), 1e-6)
 
 
 def t3(runs: Runs, scope: Scope) -> list[Verdict]:
