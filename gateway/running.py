@@ -63,7 +63,7 @@ class Gateway:
     """Gives back what answers that nobody follows should have given back by a time."""
 
     async def serve(self, signals: StopSignals) -> bool:
-        """Serve until a signal, then drain. True if every stream ended by itself.
+        """Serve until a signal, then drain. True if no answer was cut off.
 
         Raises ConfigError if the endpoints cannot be loaded, CannotListen if a port cannot be had.
         """
@@ -97,13 +97,13 @@ class Gateway:
             await signals.first.wait()
             self.readiness.draining = True
             clean = await drained(self.streams, flags.drain_timeout, self.clock, signals)
-            log.info("stopping", extra={"streams_cut_off": self.streams.open})
             self.streams.closing = True
-            await ext_proc.stop(0 if signals.again else CUT_OFF_SECONDS)
+            cut_off = await ext_proc.stop(0 if signals.again else CUT_OFF_SECONDS)
+            log.info("stopping", extra={"streams_cut_off": cut_off})
             await probes.stop(0)
             for task in followers:
                 task.cancel()
-        return clean
+        return clean or not cut_off
 
     def _followers(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         """What runs beside the servers until the end: name and task."""

@@ -110,6 +110,11 @@ class Conductor:
         """The host should end the stream with OK: nothing more will be answered."""
         return self._abandoned or self._session.closed is not None
 
+    @property
+    def may_be_let_go(self) -> bool:
+        """If the host ends the stream with OK now, the client still gets its whole answer."""
+        return not self._abandoned and self._session.may_be_let_go
+
     def on(self, message: ProcessingRequest) -> list[ProcessingResponse]:
         """What to send to Envoy, in order, because it sent ``message``. Raises nothing."""
         if self._tells_all and not self.done:

@@ -75,7 +75,7 @@ class Follower:
 
 
 async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
-    """Serve until a signal, then drain. True if every stream ended by itself."""
+    """Serve until a signal, then drain. True if no answer was cut off."""
     memory, follower = child.memory, Follower(child.memory, child.number)
     warm(memory)
     place = Place(
@@ -130,10 +130,11 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
         clean = await drained(gateway.streams, flags.drain_timeout, gateway.clock, signals)
         gateway.streams.closing = True
         asyncio.get_running_loop().remove_reader(child.line)
-        await wire.stop(0 if signals.again else CUT_OFF_SECONDS)
+        cut_off = await wire.stop(0 if signals.again else CUT_OFF_SECONDS)
+        log.info("stopping", extra={"streams_cut_off": cut_off})
         for task in (*followers, *connections):
             task.cancel()
-    return clean
+    return clean or not cut_off
 
 
 async def _follow(gateway: Gateway, follower: Follower, memory: SharedMemory, worker: int) -> None:

@@ -39,8 +39,11 @@ class Transport(Protocol):
         """Listen; the port. Raises CannotListen."""
         ...
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Take nothing new, give the last answers ``grace_seconds`` to leave, cut off the rest."""
+    async def stop(self, grace_seconds: float) -> int:
+        """Take nothing new, give the last answers ``grace_seconds`` to leave, end the rest.
+
+        How many answers ended with their streams: those that the proxy cannot go on with alone.
+        """
         ...
 
 
@@ -102,8 +105,8 @@ class WireTransport:
             raise CannotListen(FLAG, flags.bind_address, flags.grpc_port, why) from error
         return self._server.port
 
-    async def stop(self, grace_seconds: float) -> None:
-        await self._server.stop(grace_seconds)
+    async def stop(self, grace_seconds: float) -> int:
+        return await self._server.stop(grace_seconds)
 
 
 class GrpcioTransport:
@@ -111,6 +114,7 @@ class GrpcioTransport:
 
     def __init__(self, flags: Flags, hosted: Hosted, certificate: tls.ReloadingPair | None) -> None:
         self._flags = flags
+        self._streams = hosted.streams
         processor = ExternalProcessor(
             hosted.new_conductor, hosted.streams, hosted.clock, hosted.watcher
         )
@@ -133,5 +137,7 @@ class GrpcioTransport:
         await self._server.start()
         return port
 
-    async def stop(self, grace_seconds: float) -> None:
+    async def stop(self, grace_seconds: float) -> int:
+        open_streams = self._streams.open
         await self._server.stop(grace_seconds)
+        return open_streams

@@ -133,6 +133,29 @@ async def test_clients_that_leave_mid_stream_leave_nothing_behind(
         assert after.status == 200
 
 
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.STREAMED], ids=lambda m: m.name)
+async def test_answers_longer_than_the_drain_outlive_the_gateway(
+    mode: BodyMode, tmp_path: Path
+) -> None:
+    slow = ServersPlan(count=2, speed=1.0)
+    async with fleet(plan(mode, servers=slow), tmp_path) as running, client() as session:
+        assert running.gateway is not None
+        child = running.gateway.process
+        asked = chat("Tell me all", stream=True, max_tokens=400)
+        async with asyncio.TaskGroup() as clients:
+            url = running.envoy.url + "/v1/chat/completions"
+            answers = [clients.create_task(post(session, url, asked)) for _ in range(12)]
+            await asyncio.sleep(0.5)
+            child.send(signal.SIGTERM)
+            await until(lambda: asyncio.sleep(0, child.returncode is not None))
+            assert child.returncode == 0
+            assert not any(answer.done() for answer in answers)
+        for answer in answers:
+            events = answer.result().events
+            assert events[-1] == "[DONE]"
+            assert events[-2]["usage"]["completion_tokens"] == 400
+
+
 @pytest.mark.parametrize(
     ("open_when_failed", "meanwhile"),
     [

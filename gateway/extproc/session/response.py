@@ -103,8 +103,12 @@ class ResponseSide:
         sends the body without waiting for our answer to the headers. What is on its way when the
         stream ends is lost, with no error to anybody (Envoy 1.40; ``test_let_go_with_envoy``).
         """
-        passing = self._phase is Phase.PASSING
-        return passing and self.mode is not BodyMode.FULL_DUPLEX_STREAMED and self._renamer is None
+        return self._phase is Phase.PASSING and self.does_without_us
+
+    @property
+    def does_without_us(self) -> bool:
+        """What is still to come of it reaches the client as it should if the stream ends."""
+        return self.mode is not BodyMode.FULL_DUPLEX_STREAMED and self._renamer is None
 
     @property
     def _is_whole(self) -> bool:

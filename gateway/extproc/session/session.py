@@ -65,6 +65,16 @@ class Session:
         """Parts of a response may have reached the client: it can no longer be replaced."""
         return self._response.begun
 
+    @property
+    def may_be_let_go(self) -> bool:
+        """Request and answer go on as they should if we end the stream here."""
+        request, response = self._request, self._response
+        if self.closed is not None or self._taken is None or not request.passed:
+            return False
+        if response.begun:
+            return response.may_be_let_go
+        return response.does_without_us and request.renamed is None
+
     def on(self, event: Event) -> list[Command]:
         """What follows from ``event``, in the order it has to be told."""
         if self.closed is not None:

@@ -21,6 +21,11 @@ class Call(Protocol):
         """The gRPC status to end with; 0 is OK."""
         ...
 
+    @property
+    def may_be_let_go(self) -> bool:
+        """To end the call with OK, though it has not said all, harms nobody."""
+        ...
+
     def message(self, payload: bytes) -> Sequence[bytes]:
         """One message from the peer; the serialized answers, in order."""
         ...

@@ -56,6 +56,10 @@ class ExtProcCall:
         self.done = self._conductor.done
         return answers
 
+    @property
+    def may_be_let_go(self) -> bool:
+        return not self.status and self._conductor.may_be_let_go
+
     def half_closed(self) -> None:
         """Envoy will tell no more; ``close`` follows."""
 
@@ -75,6 +79,7 @@ class HealthCall:
     """One ``Health.Check``."""
 
     status = 0
+    may_be_let_go = False
 
     def __init__(self, status_of: Callable[[str], int]) -> None:
         self._status_of = status_of

@@ -23,6 +23,7 @@ from gateway.request.model import Ending
 from loadstar.aio.steps import ahead_seconds, phase_seconds
 from loadstar.clock import Clock
 
+OK = 0
 UNIMPLEMENTED = 12
 TICK_SECONDS = 1.0
 NOT_GRPC = b"This is a gRPC endpoint (envoy.service.ext_proc.v3.ExternalProcessor).\n"
@@ -91,15 +92,24 @@ class _Peer(asyncio.Protocol):
         self._connection.drain(final=final)
         self._flush()
 
-    def shut(self) -> None:
-        """End every call, then the connection."""
-        for call in list(self._calls.values()):
+    def shut(self) -> int:
+        """End every call, then the connection; how many were cut off.
+
+        What can do without us is told to: a call cut off without a word ends the answer with it.
+        """
+        cut_off = 0
+        for stream_id, call in list(self._calls.items()):
             if call is not None:
+                if call.may_be_let_go:
+                    self._connection.finish(stream_id, OK)
+                else:
+                    cut_off += 1
                 call.close(Ending.SHUTDOWN)
         self._calls.clear()
         self._flush()
         if self._transport is not None:
             self._transport.close()
+        return cut_off
 
     async def abort(self) -> None:
         """Cut the connection off, whatever is still unwritten, if it has not gone by itself."""
@@ -266,8 +276,11 @@ class WireServer:
     def _handshake_seconds(self) -> float | None:
         return self.limits.handshake_seconds if self._tls is not None else None
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Take nothing new, let what is written leave, then end every stream and connection."""
+    async def stop(self, grace_seconds: float) -> int:
+        """Take nothing new, let what is written leave, then end every stream and connection.
+
+        How many calls were cut off that could not do without us.
+        """
         if self._server is not None:
             self._server.close()
         for peer in list(self.peers):
@@ -277,8 +290,7 @@ class WireServer:
         if self._ticking is not None:
             self._ticking.cancel()
         leaving = list(self.peers)
-        for peer in leaving:
-            peer.shut()
+        cut_off = sum(peer.shut() for peer in leaving)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 for peer in leaving:
@@ -287,6 +299,7 @@ class WireServer:
             await peer.abort()
         if self._server is not None:
             await self._server.wait_closed()
+        return cut_off
 
     def _peer(self) -> _Peer:
         return _Peer(self)

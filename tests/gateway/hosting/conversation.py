@@ -123,8 +123,13 @@ async def connected(port: int, root: bytes | None = None) -> AsyncIterator[grpc.
         await channel.close()
 
 
-def request_headers(*, end: bool = False, path: str = "/v1/completions") -> Any:
-    """The first message of a request, as Envoy sends it in full duplex."""
+def request_headers(
+    *,
+    end: bool = False,
+    path: str = "/v1/completions",
+    response_mode: str = "FULL_DUPLEX_STREAMED",
+) -> Any:
+    """The first message of a request, as Envoy sends it; its body comes in full duplex."""
     method = "GET" if end else "POST"
     items = [(":path", path), (":method", method), ("x-request-id", "r-1")]
     return pb.ProcessingRequest(
@@ -134,7 +139,7 @@ def request_headers(*, end: bool = False, path: str = "/v1/completions") -> Any:
         },
         protocol_config={
             "request_body_mode": "FULL_DUPLEX_STREAMED",
-            "response_body_mode": "FULL_DUPLEX_STREAMED",
+            "response_body_mode": response_mode,
         },
     )
 

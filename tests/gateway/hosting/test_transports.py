@@ -140,6 +140,35 @@ async def test_a_stop_ends_open_streams_as_a_shutdown(kind: str) -> None:
     assert [outcome.ending for outcome in host.director.finished] == [Ending.SHUTDOWN]
 
 
+@pytest.mark.parametrize(
+    ("response_mode", "said", "cut_off"),
+    [
+        pytest.param("STREAMED", 0, 0, id="before the answer"),
+        pytest.param("STREAMED", 1, 0, id="after its headers"),
+        pytest.param("STREAMED", 2, 0, id="in its middle"),
+        pytest.param("BUFFERED", 1, 0, id="while the proxy collects it"),
+        pytest.param("FULL_DUPLEX_STREAMED", 2, 1, id="bytes would be lost"),
+    ],
+)
+async def test_a_stop_lets_go_of_answers_that_the_proxy_can_finish_alone(
+    response_mode: str, said: int, cut_off: int
+) -> None:
+    """Of the wire transport: gRPC's library knows only to cancel what is open."""
+    async with hosting(kind="wire") as host, connected(host.port) as channel:
+        stream = process(channel)
+        await stream.write(request_headers(response_mode=response_mode))
+        await stream.write(request_body(COMPLETION))
+        await stream.read()
+        await stream.read()
+        for message in (response_headers(), response_body(b"{", end=False))[:said]:
+            await stream.write(message)
+            await stream.read()
+        host.streams.closing = True
+        assert await host.server.stop(0) == cut_off
+        assert (await stream.code() is grpc.StatusCode.OK) == (not cut_off)
+    assert [outcome.ending for outcome in host.director.finished] == [Ending.SHUTDOWN]
+
+
 async def test_a_body_longer_than_a_grpc_message_usually_is_arrives_whole(kind: str) -> None:
     """BUFFERED mode: the whole body is one message; grpc's own limit would be 4 MiB."""
     body = b'{"model":"llama","prompt":"' + b"x" * (8 * MIB) + b'"}'
