@@ -6,19 +6,22 @@ where the provider cannot be asked, it shows only in units that do not come. No 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from autoscaler.actuate.nodepool.circuit import Circuit
 
 DELIVERY_S = 900.0
 """The cluster autoscaler's own limit for a node to come."""
+TOLD_S = 600.0
+"""A driver that has not looked for so long acts no more: under advice, or another leads."""
 
 
 class CircuitBook:
     """By pool name."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[bool, int | None]] = {}
+        self._told: dict[str, tuple[float, bool, int | None]] = {}
         self._circuits: dict[str, Circuit] = {}
         self._asked: dict[str, deque[tuple[float, int, int]]] = {}
         """(when, units asked for, units there), as far back as a delivery takes."""
@@ -27,9 +30,9 @@ class CircuitBook:
         """Nobody has asked for anything yet: what was asked for by others is theirs to wait for."""
         self._asked.clear()
 
-    def note(self, pool: str, *, is_open: bool, quota_units: int | None) -> None:
+    def note(self, pool: str, *, is_open: bool, quota_units: int | None, now_s: float) -> None:
         """What a pool's own driver found."""
-        self._told[pool] = (is_open, quota_units)
+        self._told[pool] = (now_s, is_open, quota_units)
 
     def waits(
         self, pool: str, *, asked: int, ready: int, now_s: float, failed: bool = False
@@ -55,8 +58,13 @@ class CircuitBook:
 
     def is_open(self, pool: str, now_s: float) -> bool:
         """Whether to count on ``pool`` for no more than it has."""
-        told = self._told.get(pool, (False, None))[0]
+        told, _ = self._known(pool, now_s)
         return told or self._circuits.get(pool, Circuit()).is_open(now_s)
 
-    def quota_units(self, pool: str) -> int | None:
-        return self._told.get(pool, (False, None))[1]
+    def quota_units(self, pool: str, now_s: float) -> int | None:
+        """The bound that a refusal taught, if any."""
+        return self._known(pool, now_s)[1]
+
+    def _known(self, pool: str, now_s: float) -> tuple[bool, int | None]:
+        told_s, is_open, quota_units = self._told.get(pool, (-math.inf, False, None))
+        return (is_open, quota_units) if now_s - told_s <= TOLD_S else (False, None)

@@ -8,6 +8,7 @@ from autoscaler.actuate.preflight import classes, rights
 from autoscaler.actuate.preflight.finding import Finding, Level
 from autoscaler.actuate.rungs import ladder
 from autoscaler.actuate.rungs.documents import CLASSES, class_of
+from autoscaler.actuate.rungs.probe import served
 from autoscaler.policy.model import Policy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.config.errors import ConfigError
@@ -69,19 +70,12 @@ async def _may(kube: Kube, access: rights.Access) -> list[Finding]:
 
 
 async def _rung(kube: Kube, pool: str, mode: PoolMode) -> Finding:
-    served = []
-    for probe in ladder.NEEDS[mode]:
-        group_version, _, plural = probe.rpartition("/")
-        try:
-            listed = await kube.raw(f"/apis/{group_version}")
-        except ApiError:
-            continue
-        if any(each.get("name") == plural for each in listed.get("resources", ())):
-            served.append(probe)
-    used = ladder.rung(mode, served)
+    there = await served(kube, ladder.NEEDS[mode])
+    used = ladder.rung(mode, there)
     subject = f"pool {pool}"
     if used is mode:
-        return Finding(Level.OK, subject, f"mode {mode.value} is served ({', '.join(served)})")
+        text = f"mode {mode.value} is served ({', '.join(sorted(there))})"
+        return Finding(Level.OK, subject, text)
     text = f"mode {mode.value} is not served here; {used.value} will be used"
     if used is not PoolMode.OBSERVE:
         return Finding(Level.NOTE, subject, text)

@@ -22,11 +22,13 @@ from autoscaler.actuate.providers.catalog import Providers
 from autoscaler.actuate.rungs import ladder
 from autoscaler.actuate.rungs.documents import BUFFERS, BUFFERS_ALPHA
 from autoscaler.actuate.rungs.driver import RoomDriver
+from autoscaler.actuate.rungs.probe import served
 from autoscaler.actuate.workload.driver import WorkloadDriver
 from autoscaler.actuate.workload.plan import Written
 from autoscaler.controllers.kube_calls import Kube
 from autoscaler.controllers.report import Report
 from autoscaler.controllers.wanted import TargetKey
+from autoscaler.controllers.workload_ticks import cluster_tick, local_tick
 from autoscaler.errors import NotWritten, ProviderError
 from autoscaler.observe.observation import PoolSupply
 from autoscaler.observe.replica_loads import Replica
@@ -86,10 +88,10 @@ class Acting:
     async def run(self, policy: Policy) -> None:
         """Act on ``policy`` until cancelled."""
         self.circuits.begin()
-        served = await self._served(policy)
+        rungs = await self._served(policy)
         async with asyncio.TaskGroup() as tasks:
             for pool in policy.pools:
-                loop = self._pool_loop(policy, pool, served)
+                loop = self._pool_loop(policy, pool, rungs)
                 tasks.create_task(loop, name=f"pool {pool.name}")
             running: set[TargetKey] = set()
             while True:
@@ -104,16 +106,7 @@ class Acting:
         """Of the APIs that rungs need, those that this cluster has."""
         if self._kube is None or not any(pool.mode in ladder.NEEDS for pool in policy.pools):
             return frozenset()
-        found = []
-        for probe in ladder.probes():
-            group_version, _, plural = probe.rpartition("/")
-            try:
-                listed = await self._kube.raw(f"/apis/{group_version}")
-            except ApiError:
-                continue
-            if any(each.get("name") == plural for each in listed.get("resources", ())):
-                found.append(probe)
-        return frozenset(found)
+        return await served(self._kube, ladder.probes())
 
     async def _pool_loop(self, policy: Policy, pool: PoolPolicy, served: frozenset[str]) -> None:
         mode = ladder.rung(pool.mode, served)
@@ -164,6 +157,7 @@ class Acting:
                 pool.name,
                 is_open=driver.stocked_out(now_s),
                 quota_units=driver.quota_units(now_s),
+                now_s=now_s,
             )
 
         return tick
@@ -220,20 +214,11 @@ class Acting:
 
     async def _workload_loop(self, policy: Policy, key: TargetKey) -> None:
         local = self._providers.local
-        if local is not None and self._kube is None:
-            name = key.target.name
 
-            async def tick() -> None:
-                wanted = self.targets.get(key)
-                has = (await local.state())["workloads"].get(name, {}).get("replicas")
-                if wanted is None or wanted == has:
-                    return
-                body = {"replicas": wanted}
-                call = Call(api="local", method="scale", target=name, body=body)
-                async with self._gate.writing(call):
-                    await local.set_replicas(name, wanted)
+        def wanted() -> int | None:
+            return self.targets.get(key)
 
-        elif self._kube is not None:
+        if self._kube is not None:
             driver = WorkloadDriver(
                 key.target,
                 key.namespace,
@@ -244,22 +229,10 @@ class Acting:
                 known=self._written.get(key),
             )
             about = ObjectRef("apps/v1", key.target.kind, key.target.name, key.id[1])
-
-            async def tick() -> None:
-                wanted = self.targets.get(key)
-                if wanted is None:
-                    return
-                try:
-                    done = await driver.tick(wanted, self._clock.now())
-                finally:
-                    self._written[key] = driver.written
-                if done.override:
-                    self._report.event(about, "ManualOverride", done.override, warns=True)
-                    log.warning(done.override, extra={"workload": key.target.name})
-                for change in done.written:
-                    text = f"{type(change).__name__.lower()} of {change.replicas} replicas set"
-                    self._report.event(about, "FloorRaised", text, warns=False)
-
+            keep = partial(self._written.__setitem__, key)
+            tick = cluster_tick(driver, about, wanted, keep, self._report, self._clock)
+        elif local is not None:
+            tick = local_tick(local, self._gate, key.target.name, wanted)
         else:
             return
         await self._forever(policy, f"workload {key.target.name}", tick)

@@ -219,7 +219,7 @@ class Loop:
             units_starting=supply.units_starting,
             utilization=supply.utilization,
             kv_cache_used=supply.kv_cache_used,
-            quota_units=circuits.quota_units(pool),
+            quota_units=circuits.quota_units(pool, now_s),
             stockout=circuits.is_open(pool, now_s),
         )
 

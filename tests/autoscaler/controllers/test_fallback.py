@@ -63,7 +63,7 @@ class Site:
             replicas_starting=len(nodes) - ready,
             units_ready=ready,
             units_starting=len(nodes) - ready,
-            quota_units=self.circuits.quota_units(name),
+            quota_units=self.circuits.quota_units(name, now_s),
             stockout=self.circuits.is_open(name, now_s),
         )
 
@@ -96,6 +96,7 @@ class Site:
                     name,
                     is_open=driver.stocked_out(now_s),
                     quota_units=driver.quota_units(now_s),
+                    now_s=now_s,
                 )
             self.clock.advance(TICK_S)
 

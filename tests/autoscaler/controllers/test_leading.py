@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from autoscaler.actuate.circuit_book import DELIVERY_S, CircuitBook
+from autoscaler.actuate.circuit_book import DELIVERY_S, TOLD_S, CircuitBook
 from autoscaler.controllers.leading import Leading
 from loadstar.kube.leadership import Fence
 from tests.fakes.clock import ManualClock
@@ -92,3 +92,13 @@ def test_what_others_asked_for_is_not_waited_for() -> None:
     book.begin()  # we lead again, hours later
     book.waits("gpu", asked=3, ready=2, now_s=9_000.0)
     assert not book.is_open("gpu", 9_000.0)
+
+
+def test_what_a_driver_told_ends_with_it() -> None:
+    """Where acting rests, under advice or another leader, a stockout of then is no news now."""
+    book = CircuitBook()
+    book.note("gpu", is_open=True, quota_units=5, now_s=0.0)
+    book.begin()  # a new policy, and a driver that knows what the one before it knew
+    assert (book.is_open("gpu", TOLD_S), book.quota_units("gpu", TOLD_S)) == (True, 5)
+    later_s = TOLD_S + 1.0
+    assert (book.is_open("gpu", later_s), book.quota_units("gpu", later_s)) == (False, None)

@@ -286,7 +286,8 @@ async def test_what_was_wanted_before_the_kill_switch_is_gone_when_it_ends(bench
 
 
 async def test_a_pool_without_capacity_is_heeded_in_the_next_decision(bench: Bench) -> None:
-    bench.acting.circuits.note("gpu", is_open=True, quota_units=5)
+    now_s = bench.clock.now()
+    bench.acting.circuits.note("gpu", is_open=True, quota_units=5, now_s=now_s)
     await bench.run(1)
     seen = (await bench.decided())[0].seen.supply["gpu"]
     assert (seen.stockout, seen.quota_units) == (True, 5)
