@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from autoscaler.actuate.gate import Call, Gate
 from autoscaler.observe.cluster import CORDONED_BY
 from loadstar.kube.calls import Patches
-from loadstar.kube.errors import NotFound
+from loadstar.kube.errors import ApiError, NotFound
 from loadstar.kube.resources import NODES
 
 MARK = "autoscaler"
@@ -29,6 +29,8 @@ class Cordons:
         self._marked = marked
         self._knows_before = False
         self._ours: set[str] = set()
+        self._unsure: set[str] = set()
+        """Perhaps cordoned: the answer was lost. They are no reason to release, but to uncordon."""
 
     async def ready(self, nodes: Iterable[str]) -> bool:
         """Whether all of ``nodes`` have been cordoned; those that were not are now.
@@ -38,7 +40,11 @@ class Cordons:
         wanted = set(nodes)
         missing = wanted - self._ours
         for name in sorted(missing):
-            await self._set(name, cordoned=True)
+            try:
+                await self._set(name, cordoned=True)
+            except (ApiError, TimeoutError):
+                self._unsure.add(name)
+                raise
             self._ours.add(name)
         return not missing
 
@@ -48,9 +54,10 @@ class Cordons:
             before = self._marked()
             self._knows_before = before is not None
             self._ours |= before or set()
-        for name in sorted(self._ours - set(nodes)):
+        for name in sorted((self._ours | self._unsure) - set(nodes)):
             await self._set(name, cordoned=False)
             self._ours.discard(name)
+            self._unsure.discard(name)
 
     async def _set(self, name: str, *, cordoned: bool) -> None:
         method = "cordon" if cordoned else "uncordon"

@@ -13,6 +13,7 @@ from autoscaler.actuate.nodepool.state import PoolState, SetSize, Stay, What, Wh
 from autoscaler.observe.cluster import node_view
 from autoscaler.policy.model import Mode
 from autoscaler.policy.pools import PoolKind, PoolMode
+from loadstar.kube.errors import Unreachable
 from loadstar.kube.resources import NODES
 from tests.autoscaler.actuate.pool_bench import TICK_S, Bench
 from tests.fakes.gke.cloud import Fault, Pool
@@ -567,6 +568,18 @@ async def test_a_node_that_is_wanted_again_is_uncordoned() -> None:
     await bench.run(3, TICK_S)
     spec = nodes.at(NODES, bench.pool.nodes[0].name)["spec"]
     assert not spec.get("unschedulable")
+    assert bench.writes() == []
+
+
+async def test_a_node_whose_cordon_was_not_answered_is_neither_forgotten_nor_let_go() -> None:
+    nodes, bench = three_nodes()
+    nodes.lost = [Unreachable("reset")]
+    with pytest.raises(Unreachable):
+        await bench.driver.tick(2, 0.0)
+    name = bench.pool.nodes[0].name
+    assert nodes.at(NODES, name)["spec"]["unschedulable"]
+    await bench.run(3, TICK_S)
+    assert not nodes.at(NODES, name)["spec"].get("unschedulable")
     assert bench.writes() == []
 
 
