@@ -10,9 +10,8 @@ import math
 from collections import deque
 
 from autoscaler.actuate.nodepool.circuit import Circuit
+from autoscaler.actuate.nodepool.delivery import DELIVERY_S
 
-DELIVERY_S = 900.0
-"""The cluster autoscaler's own limit for a node to come."""
 TOLD_S = 600.0
 """A driver that has not looked for so long acts no more: under advice, or another leads."""
 
@@ -35,11 +34,18 @@ class CircuitBook:
         self._told[pool] = (now_s, is_open, quota_units)
 
     def waits(
-        self, pool: str, *, asked: int, ready: int, now_s: float, failed: bool = False
+        self,
+        pool: str,
+        *,
+        asked: int,
+        ready: int,
+        now_s: float,
+        failed: bool = False,
+        delivery_s: float = DELIVERY_S,
     ) -> None:
         """``pool`` was asked for so many units and has so many; ``failed``: it said it cannot.
 
-        Late is what was asked for all the time that a delivery takes and was never there: where
+        Late is what was asked for all of ``delivery_s`` and was never there: where
         ever more is asked for, some units are always on their way.
         """
         circuit = self._circuits.get(pool, Circuit())
@@ -47,7 +53,7 @@ class CircuitBook:
             return
         waiting = self._asked.setdefault(pool, deque())
         waiting.append((now_s, asked, ready))
-        before_s = now_s - DELIVERY_S
+        before_s = now_s - delivery_s
         while len(waiting) > 1 and waiting[1][0] < before_s:
             waiting.popleft()
         _, wanted, there = zip(*waiting, strict=True)

@@ -15,9 +15,10 @@ from functools import partial
 from autoscaler.actuate.circuit_book import CircuitBook
 from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Call, Gate
+from autoscaler.actuate.nodepool.delivery import delivery_s
 from autoscaler.actuate.nodepool.driver import PoolDriver
 from autoscaler.actuate.nodepool.learn import Patience
-from autoscaler.actuate.nodepool.state import STUCK, PoolState, Stay
+from autoscaler.actuate.nodepool.state import PoolState
 from autoscaler.actuate.providers.catalog import Providers
 from autoscaler.actuate.rungs import ladder
 from autoscaler.actuate.rungs.documents import BUFFERS, BUFFERS_ALPHA
@@ -137,7 +138,7 @@ class Acting:
                     api,
                     self._gate,
                     rng=self._rng,
-                    patience=Patience(override_s=policy.safety.override_hold_s),
+                    patience=Patience.of(pool, policy.safety.override_hold_s),
                     cordons=self._cordons(pool),
                     known=self._pools.get(place),
                 )
@@ -146,12 +147,11 @@ class Acting:
             try:
                 done = await driver.tick(units, now_s)
             except ProviderError:
-                self._waits(pool.name, units, now_s)
+                self._waits(pool, units, now_s)
                 raise
             finally:
                 self._pools[place] = driver.state
-            resting = isinstance(done.step, Stay) and done.step.why in STUCK
-            self._waits(pool.name, units if resting or done.refusal else 0, now_s)
+            self._waits(pool, units if driver.is_stuck(done) else 0, now_s)
             self._report.pool(pool.name, done, self._clock.wall(), about)
             self.circuits.note(
                 pool.name,
@@ -167,11 +167,17 @@ class Acting:
             return None
         return Cordons(self._kube, self._gate, partial(self._cordoned_nodes, pool))
 
-    def _waits(self, pool: str, asked: int, now_s: float) -> None:
+    def _waits(self, pool: PoolPolicy, asked: int, now_s: float) -> None:
         """So many units of ``pool`` are wanted and nothing moves: as ever, where we only advise."""
-        seen = self.supply.get(pool)
+        seen = self.supply.get(pool.name)
         if seen is not None and self._gate.acts:
-            self.circuits.waits(pool, asked=asked, ready=seen.units_ready, now_s=now_s)
+            self.circuits.waits(
+                pool.name,
+                asked=asked,
+                ready=seen.units_ready,
+                now_s=now_s,
+                delivery_s=delivery_s(pool),
+            )
 
     def _room_tick(
         self, policy: Policy, pool: PoolPolicy, mode: PoolMode, served: frozenset[str]
@@ -208,6 +214,7 @@ class Acting:
                 ready=seen.units_ready,
                 now_s=now_s,
                 failed=bool(room.refused),
+                delivery_s=delivery_s(pool),
             )
 
         return tick

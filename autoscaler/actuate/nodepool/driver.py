@@ -17,6 +17,7 @@ from autoscaler.actuate.nodepool.learn import Patience, answered, look, unread
 from autoscaler.actuate.nodepool.reading import Reading
 from autoscaler.actuate.nodepool.shape import Shape
 from autoscaler.actuate.nodepool.state import (
+    STUCK,
     Accepted,
     Happened,
     Outcome,
@@ -134,6 +135,12 @@ class PoolDriver:
         return Tick(
             step=step, reading=reading, happened=(*happened, *more), call=call, refusal=refusal
         )
+
+    def is_stuck(self, done: Tick) -> bool:
+        """Whether nothing moves, and no operation of ours is what is waited for."""
+        if isinstance(done.step, Stay) and done.step.why in STUCK:
+            return not self.state.ours
+        return bool(done.refusal)
 
     def quota_units(self, now_s: float) -> int | None:
         """The bound in units that a refusal taught."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from autoscaler.actuate.nodepool.delivery import DELIVERY_S, delivery_s
 from autoscaler.actuate.nodepool.reading import Reading
 from autoscaler.actuate.nodepool.shape import Shape
 from autoscaler.actuate.nodepool.state import (
@@ -33,6 +34,7 @@ from autoscaler.errors import (
     OutOfQuota,
     Throttled,
 )
+from autoscaler.policy.pools import PoolPolicy
 
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
@@ -51,10 +53,15 @@ class Patience:
 
     stockout_s: float = 60.0
     """Errors of one attempt pass; those that last mean that there is none."""
-    delivery_s: float = 900.0
-    """What has not come by then does not come (the cluster autoscaler's own limit)."""
+    delivery_s: float = DELIVERY_S
+    """What has not come by then does not come."""
     override_s: float = 900.0
     """How long a size that somebody else set is left alone."""
+
+    @classmethod
+    def of(cls, pool: PoolPolicy, override_s: float) -> Patience:
+        """With ``pool``, of which its policy may say that it takes its time."""
+        return cls(delivery_s=delivery_s(pool), override_s=override_s)
 
 
 def look(

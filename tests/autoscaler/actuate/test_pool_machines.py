@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from autoscaler.actuate.nodepool.learn import Patience
 from autoscaler.actuate.nodepool.state import PoolState, Stay, What, Why
 from autoscaler.actuate.providers.gke_reading import reading
-from autoscaler.policy.pools import PoolKind
+from autoscaler.policy.pools import LeadTimePolicy, PoolKind, PoolPolicy
 from tests.autoscaler.actuate.pool_bench import Bench
 from tests.fakes.gke.cloud import Fault, Group, Pool
 
@@ -178,6 +179,28 @@ async def test_a_pool_of_single_hosts_of_tpu_grows_by_the_node() -> None:
     bench = Bench(Pool("tpu", ZONE), size=1, kind=PoolKind.TPU)
     await bench.run(3, 5 * MINUTE_S)
     assert bench.writes() == [("setSize", 3, 200)]
+
+
+async def test_a_pool_that_takes_its_time_is_waited_for() -> None:
+    """The policy says 20 minutes for a node: what comes after 25 has not been given up."""
+    slow = PoolPolicy(name="gpu", lead_time=LeadTimePolicy(node_s=1_200.0))
+    bench = Bench(gpu(node_s=1_500.0), size=0, patience=Patience.of(slow, 900.0))
+    last = await bench.run(2, 30 * MINUTE_S)
+    assert bench.writes() == [("setSize", 2, 200)]
+    assert last.step == Stay(Why.AT_SIZE)
+
+
+async def test_an_operation_of_our_own_is_waited_for_and_anothers_is_not_counted_on() -> None:
+    bench = Bench(gpu(), size=0)
+    bench.cloud.operation_s = 1_200.0
+    last = await bench.run(2, MINUTE_S)
+    assert last.step == Stay(Why.OPERATION)
+    assert not bench.driver.is_stuck(last)
+    bench = Bench(gpu(), size=0)
+    bench.cloud.foreign_operation("gpu", 1_200.0)
+    last = await bench.run(2, MINUTE_S)
+    assert last.step == Stay(Why.OPERATION)
+    assert bench.driver.is_stuck(last)
 
 
 async def test_who_takes_over_an_order_that_never_comes_gives_it_up_in_time() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from autoscaler.actuate.circuit_book import DELIVERY_S, TOLD_S, CircuitBook
+from autoscaler.actuate.circuit_book import TOLD_S, CircuitBook
+from autoscaler.actuate.nodepool.delivery import DELIVERY_S
 from autoscaler.controllers.leading import Leading
 from loadstar.kube.leadership import Fence
 from tests.fakes.clock import ManualClock

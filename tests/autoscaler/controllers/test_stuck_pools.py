@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from autoscaler.actuate.circuit_book import DELIVERY_S
 from autoscaler.actuate.gate import Gate
+from autoscaler.actuate.nodepool.delivery import DELIVERY_S
 from autoscaler.actuate.nodepool.driver import PoolApi
 from autoscaler.actuate.nodepool.reading import Autoscaling, Reading, Zone
 from autoscaler.actuate.nodepool.state import Accepted, Write
