@@ -20,6 +20,8 @@ from autoscaler.errors import (
     Denied,
     Gone,
     Invalid,
+    Moved,
+    OutOfCapacity,
     OutOfQuota,
     ProviderError,
     Throttled,
@@ -151,14 +153,26 @@ async def test_a_size_of_nought_is_said_and_not_left_out() -> None:
     ("status", "message", "headers", "error"),
     [
         (400, "Cluster is running incompatible operation operation-17-ab.", {}, Busy),
+        (
+            400,
+            "Operation operation-17-ab is currently upgrading cluster llm. "
+            "Please wait and try again once it is done.",
+            {},
+            Busy,
+        ),
         (400, "nodeCount is out of range", {}, Invalid),
+        (400, "The zone does not have enough resources available", {}, OutOfCapacity),
         (403, "Required permission", {}, Denied),
         (403, "Insufficient regional quota to satisfy request: QUOTA_EXCEEDED", {}, OutOfQuota),
         (404, "Not found", {}, Gone),
+        (409, "the resource was modified", {}, Moved),
+        (412, "etag does not match", {}, Moved),
+        (429, "slow down", {"Retry-After": "Wed, 25 Nov 2026 15:00:00 GMT"}, Throttled),
         (429, "slow down", {"Retry-After": "17"}, Throttled),
         (429, "Quota exceeded for quota metric 'Write requests' per minute", {}, Throttled),
         (500, "internal", {}, Unavailable),
         (503, "unavailable", {}, Unavailable),
+        (504, "deadline exceeded", {}, Unavailable),
     ],
 )
 async def test_refusals_say_what_to_do(
@@ -173,7 +187,7 @@ async def test_refusals_say_what_to_do(
         assert raised.value.operation == "operation-17-ab"
     if headers:
         assert isinstance(raised.value, Throttled)
-        assert raised.value.after_s == 17.0
+        assert raised.value.after_s == (17.0 if headers["Retry-After"] == "17" else None)
 
 
 async def test_a_pool_that_is_gone_is_an_empty_reading() -> None:
