@@ -75,7 +75,7 @@ class Live:
     """None once the response has begun: what it holds (prefix matches) is not needed any more."""
     routed_at: float
     streamed: bool
-    """The client asked for a stream."""
+    """The client asked for a stream, or the answer's headers say that it is one."""
     expected_output: int
     """Tokens, estimated at pick time."""
     responding_at: float | None = None
@@ -185,17 +185,25 @@ class Director:
         )
 
     def responding(
-        self, ticket: int, status: int | None, served: str | None, now: float
+        self,
+        ticket: int,
+        status: int | None,
+        served: str | None,
+        now: float,
+        *,
+        streamed: bool = False,
     ) -> tuple[tuple[str, str], ...]:
         """The response has begun: headers to add to it. Later calls for a ticket change nothing.
 
         ``served`` is the endpoint that the proxy says it used. When that is another one of the
         pool, the credit and what schedulers have learnt move there; a stranger changes nothing.
+        ``streamed`` tells of requests that were routed by their headers, their bodies unread.
         """
         live = self._live.get(ticket)
         if live is None or live.choice is None:
             return NO_HEADERS
         choice, live.choice, live.status = live.choice, None, status
+        live.streamed = live.streamed or streamed
         live.responding_at = now
         first = live.credit.endpoint
         server = self._server(first, served)

@@ -66,9 +66,18 @@ class Director(Protocol):
         ...
 
     def responding(
-        self, ticket: int, status: int | None, served: str | None, now: float
+        self,
+        ticket: int,
+        status: int | None,
+        served: str | None,
+        now: float,
+        *,
+        streamed: bool = False,
     ) -> tuple[tuple[str, str], ...]:
-        """Response headers have come; returns headers to add to them."""
+        """Response headers have come; returns headers to add to them.
+
+        ``streamed``: they say that events follow.
+        """
         ...
 
     def first_token(self, ticket: int, now: float) -> None:
@@ -229,8 +238,11 @@ class Conductor:
 
     def _responding(self, ask: AskResponse) -> Event:
         try:
-            now = self._clock.now()
-            return Responding(self._director.responding(ask.ticket, ask.status, ask.served, now))
+            now, streamed = self._clock.now(), self._session.answer_streamed
+            headers = self._director.responding(
+                ask.ticket, ask.status, ask.served, now, streamed=streamed
+            )
+            return Responding(headers)
         except Exception as broken:  # The response is fine; only our headers are missing.
             self._complain(broken)
             return Responding()

@@ -47,7 +47,13 @@ class _Nowhere:
         return Route(destinations=("127.0.0.1:1",), ticket=0, rewrite_to="warmed")
 
     def responding(
-        self, ticket: int, status: int | None, served: str | None, now: float
+        self,
+        ticket: int,
+        status: int | None,
+        served: str | None,
+        now: float,
+        *,
+        streamed: bool = False,
     ) -> tuple[tuple[str, str], ...]:
         return ()
 

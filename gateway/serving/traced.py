@@ -86,7 +86,13 @@ class TracedDirector:
         return replace(route, request_headers=(*route.request_headers, *injected.items()))
 
     def responding(
-        self, ticket: int, status: int | None, served: str | None, now: float
+        self,
+        ticket: int,
+        status: int | None,
+        served: str | None,
+        now: float,
+        *,
+        streamed: bool = False,
     ) -> tuple[tuple[str, str], ...]:
         """As the director's."""
         span = self._spans.get(ticket)
@@ -95,7 +101,7 @@ class TracedDirector:
                 span.set_attribute("http.response.status_code", status)
             if served:
                 span.set_attribute("server.address", legible(served))
-        return self._director.responding(ticket, status, served, now)
+        return self._director.responding(ticket, status, served, now, streamed=streamed)
 
     def first_token(self, ticket: int, now: float) -> None:
         """As the director's."""

@@ -66,6 +66,11 @@ class Session:
         return self._response.begun
 
     @property
+    def answer_streamed(self) -> bool:
+        """The response's headers say that it is a stream of events."""
+        return self._response.streamed
+
+    @property
     def may_be_let_go(self) -> bool:
         """Request and answer go on as they should if we end the stream here."""
         request, response = self._request, self._response

@@ -267,6 +267,14 @@ def test_the_first_piece_of_an_error_is_no_first_token() -> None:
     assert stg.inflight()[0] == (1, 3, 0)
 
 
+def test_an_answer_whose_headers_say_so_is_a_stream_though_nobody_read_the_request() -> None:
+    stg = stage()
+    ticket = routed(stg, stream=False)
+    stg.director.responding(ticket, 200, None, NOW + 0.25, streamed=True)
+    stg.director.first_token(ticket, NOW + 0.5)
+    assert stg.measures.of("first_token") == [(TRAFFIC, 0.5, True)]
+
+
 def test_the_body_of_an_answer_that_was_not_streamed_is_told_apart() -> None:
     stg = stage()
     stg.director.first_token(routed(stg, stream=False), NOW + 2.0)

@@ -25,6 +25,8 @@ class ScriptedDirector:
     """What ``admit_early`` raises."""
     asked: list[tuple[InferenceRequest, tuple[str, ...] | None]] = field(default_factory=list)
     responses: list[tuple[int, int | None, str | None]] = field(default_factory=list)
+    streamed: list[bool] = field(default_factory=list)
+    """Of each response, whether its headers said so."""
     first_tokens: list[int] = field(default_factory=list)
     finished: list[tuple[int, Outcome]] = field(default_factory=list)
     taken: int = 0
@@ -44,9 +46,16 @@ class ScriptedDirector:
         return self.answer
 
     def responding(
-        self, ticket: int, status: int | None, served: str | None, now: float
+        self,
+        ticket: int,
+        status: int | None,
+        served: str | None,
+        now: float,
+        *,
+        streamed: bool = False,
     ) -> tuple[tuple[str, str], ...]:
         self.responses.append((ticket, status, served))
+        self.streamed.append(streamed)
         self._break("responding")
         return self.headers
 

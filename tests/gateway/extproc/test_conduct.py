@@ -92,6 +92,14 @@ def test_a_whole_conversation() -> None:
     assert director.finished == [(1, outcome)]
 
 
+def test_the_director_hears_of_a_stream_by_the_answer_s_headers() -> None:
+    director = ScriptedDirector()
+    events = ((":status", "200"), ("content-type", "text/event-stream; charset=utf-8"))
+    for headers in (OK, events):
+        say(conductor(director), [*whole_conversation()[:2], response_headers(*headers)])
+    assert director.streamed == [False, True]
+
+
 def test_the_director_sees_the_request_and_the_hint() -> None:
     director = ScriptedDirector()
     hinted = with_metadata(

@@ -79,7 +79,13 @@ class Renaming:
         return Route((self.destination,), ticket, rewrite_to=self.rewrite_to, follow=self.follow)
 
     def responding(
-        self, ticket: int, status: int | None, served: str | None, now: float
+        self,
+        ticket: int,
+        status: int | None,
+        served: str | None,
+        now: float,
+        *,
+        streamed: bool = False,
     ) -> tuple[tuple[str, str], ...]:
         return (("x-session-token", "t"),)
 

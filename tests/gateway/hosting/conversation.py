@@ -44,7 +44,13 @@ class Recorder:
         return Route(destinations=(DESTINATION,), ticket=len(self.routed))
 
     def responding(
-        self, ticket: int, status: int | None, served: str | None, now: float
+        self,
+        ticket: int,
+        status: int | None,
+        served: str | None,
+        now: float,
+        *,
+        streamed: bool = False,
     ) -> tuple[tuple[str, str], ...]:
         return ()
 
