@@ -29,6 +29,7 @@ from gateway.running import CUT_OFF_SECONDS, Gateway, settle
 from gateway.serving.drain import StopSignals, drained
 from gateway.serving.place import Place
 from gateway.serving.policy_board import PolicyBoard, published
+from gateway.serving.settling import settling
 from gateway.serving.transports import WireTransport
 from loadstar.clock import SystemClock
 from loadstar.telemetry.tracing import Tracing
@@ -117,6 +118,7 @@ async def work(child: Child, flags: Flags, tracing: Tracing | None) -> bool:
             tasks.create_task(_follow(gateway, follower, memory, child.number), name="pool"),
             tasks.create_task(_show(gateway.metrics, memory, child.number), name="page"),
             tasks.create_task(gateway.policy_source.run(gateway.policy), name="configuration"),
+            tasks.create_task(settling(gateway.settle, gateway.clock), name="settling"),
         ]
         if gateway.certificate is not None and flags.enable_cert_reload:
             followers.append(tasks.create_task(gateway.certificate.run(), name="certificate"))

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import grpc.aio
 import pytest
 from aiohttp import ClientSession
@@ -26,6 +27,7 @@ from tests.gateway.hosting.conversation import (
     response_headers,
 )
 from tests.gateway.hosting.test_process import (
+    CONFIG,
     DESTINATIONS,
     Running,
     destination,
@@ -40,8 +42,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 
 @contextlib.asynccontextmanager
-async def two_workers(tmp_path: Path, *flags: str) -> AsyncIterator[Running]:
-    async with gateway(tmp_path, "--secure-serving=false", "--workers=2", *flags) as running:
+async def two_workers(
+    tmp_path: Path, *flags: str, config: str = CONFIG
+) -> AsyncIterator[Running]:
+    words = ("--secure-serving=false", "--workers=2", *flags)
+    async with gateway(tmp_path, *words, config=config) as running:
         await running.logged("serving")
         yield running
 
@@ -185,6 +190,24 @@ async def test_a_killed_collector_comes_back_with_the_pool_it_had(tmp_path: Path
             await settles(running, INFLIGHT, 2)
             await ended(stream)
             await ended(late)
+            await settles(running, INFLIGHT, 0)
+
+
+async def test_what_was_let_go_is_given_back_though_no_request_follows(tmp_path: Path) -> None:
+    config = "responseProcessing: {mode: headers}\n" + CONFIG
+    async with two_workers(tmp_path, config=config) as running:
+        grpc_port = int(str((await running.logged("serving"))["grpc_port"]))
+        async with connection(grpc_port) as channel:
+            stream = process(channel)
+            await stream.write(request_headers(response_mode="STREAMED"))
+            asked = b'{"model":"llama","prompt":"hello","stream":true,"max_tokens":100}'
+            await stream.write(request_body(asked))
+            await stream.read()
+            await stream.read()
+            await stream.write(response_headers())
+            await stream.read()
+            assert await stream.code() is grpc.StatusCode.OK
+            await settles(running, INFLIGHT, 1)
             await settles(running, INFLIGHT, 0)
 
 
