@@ -42,9 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 
 @contextlib.asynccontextmanager
-async def two_workers(
-    tmp_path: Path, *flags: str, config: str = CONFIG
-) -> AsyncIterator[Running]:
+async def two_workers(tmp_path: Path, *flags: str, config: str = CONFIG) -> AsyncIterator[Running]:
     words = ("--secure-serving=false", "--workers=2", *flags)
     async with gateway(tmp_path, *words, config=config) as running:
         await running.logged("serving")
