@@ -34,6 +34,10 @@ LOOK_SECONDS = 0.05
 GRACE_SECONDS = 5.0
 """Beyond the drain timeout, before a child is killed."""
 
+UNHARMED = (0, -signal.SIGTERM, -signal.SIGINT)
+"""Exit statuses that cut nothing off: a child that a signal ends has not begun to serve, for one
+that serves takes the signals itself."""
+
 log = logging.getLogger(__name__)
 
 
@@ -112,7 +116,7 @@ class Supervisor:
             watching.cancel()
         if self._fatal is not None:
             return self._fatal
-        return 1 if any(seat.code for seat in workers) else 0
+        return 0 if all(seat.code in UNHARMED for seat in workers) else 1
 
     async def _stop_on(self, signals: StopSignals) -> None:
         await signals.first.wait()

@@ -271,6 +271,14 @@ async def test_a_drain_lets_streams_of_every_worker_end(tmp_path: Path) -> None:
         assert await running.ended() == 0
 
 
+async def test_a_stop_before_it_serves_is_a_clean_one(tmp_path: Path) -> None:
+    async with gateway(tmp_path, "--secure-serving=false", "--workers=2") as running:
+        await running.logged("collector ready")
+        await asyncio.sleep(0.3)  # workers are on their way and have taken no signals yet
+        running.child.send_signal(signal.SIGTERM)
+        assert await running.ended() == 0
+
+
 async def test_connections_that_fail_their_handshake_are_over(tmp_path: Path) -> None:
     """Each worker serves TLS; who speaks none is let go, and does not count as a connection."""
     async with gateway(tmp_path, "--workers=2") as running:
