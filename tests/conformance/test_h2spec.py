@@ -23,6 +23,7 @@ class Echo:
 
     done = False
     status = 0
+    may_be_let_go = False
 
     def message(self, payload: bytes) -> Sequence[bytes]:
         return [payload]
