@@ -21,7 +21,7 @@ from gateway.processes.cores import bodies_bytes, worker_count
 from loadstar.clock import SystemClock
 from loadstar.config.errors import ConfigError
 from loadstar.config.pflag import HelpWanted
-from loadstar.telemetry.logging import logs
+from loadstar.telemetry.logging import cannot_start, logs
 from loadstar.telemetry.tracing import tracing
 from loadstar.tls import CertificateError
 
@@ -78,12 +78,8 @@ def _run(flags: Flags) -> int:
                     uvloop.run(watch.tell(error))
                 raise
             return 0 if uvloop.run(serve()) else 1
-        except ConfigError as error:
-            for problem in error.problems:
-                log.error("cannot start: %s", problem)
-            return USAGE_ERROR
-        except CertificateError as error:
-            log.error("cannot start: %s", error)
+        except (ConfigError, CertificateError) as error:
+            cannot_start(log, error)
             return USAGE_ERROR
         except CannotListen as error:
             log.error("cannot start: %s", error)

@@ -17,7 +17,7 @@ import uvloop
 from loadstar.clock import SystemClock
 from loadstar.config.errors import ConfigError
 from loadstar.config.pflag import HelpWanted
-from loadstar.telemetry.logging import logs
+from loadstar.telemetry.logging import cannot_start, logs
 from loadstar.tls import CertificateError
 from metrics_adapter.config.command_line import parse, usage
 from metrics_adapter.config.flags import MEGABYTE, Flags
@@ -83,12 +83,8 @@ def _run(flags: Flags) -> int:
             backups=flags.audit_log_maxbackup,
         ) as audit:
             uvloop.run(serve())
-    except ConfigError as error:
-        for problem in error.problems:
-            log.error("cannot start: %s", problem)
-        return USAGE_ERROR
-    except CertificateError as error:
-        log.error("cannot start: %s", error)
+    except (ConfigError, CertificateError) as error:
+        cannot_start(log, error)
         return USAGE_ERROR
     except (CannotListen, OSError) as error:
         log.error("cannot start: %s", error)

@@ -16,7 +16,7 @@ from gateway.processes.collector import collect
 from gateway.processes.worker import work
 from gateway.serving.listen import CannotListen
 from loadstar.config.errors import ConfigError
-from loadstar.telemetry.logging import logs
+from loadstar.telemetry.logging import cannot_start, logs
 from loadstar.telemetry.tracing import tracing
 from loadstar.tls import CertificateError
 
@@ -40,12 +40,8 @@ def main(argv: Sequence[str]) -> int:
                 return 0 if uvloop.run(work(child, flags, traces)) else 1
             uvloop.run(collect(child, flags))
             return 0
-        except ConfigError as error:
-            for problem in error.problems:
-                log.error("cannot start: %s", problem)
-            return USAGE_ERROR
-        except CertificateError as error:
-            log.error("cannot start: %s", error)
+        except (ConfigError, CertificateError) as error:
+            cannot_start(log, error)
             return USAGE_ERROR
         except CannotListen as error:
             log.error("cannot start: %s", error)

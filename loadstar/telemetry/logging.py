@@ -19,7 +19,7 @@ from typing import TextIO
 
 import orjson
 
-from loadstar.config.errors import Problem
+from loadstar.config.errors import ConfigError, Problem
 from loadstar.telemetry.legible import legible, legible_value
 
 VERBOSE = 15
@@ -81,6 +81,12 @@ def _timestamp(record: logging.LogRecord) -> str:
 def fields(record: logging.LogRecord) -> dict[str, object]:
     """What ``extra`` added to ``record``."""
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def cannot_start(log: logging.Logger, error: Exception) -> None:
+    """Say why a process ends before it serves: each problem of a configuration by itself."""
+    for problem in error.problems if isinstance(error, ConfigError) else (error,):
+        log.error("cannot start: %s", problem, stacklevel=2)
 
 
 class Repeats(logging.Filter):
