@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 
+import grpc.aio
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
@@ -21,9 +22,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 @pytest.fixture(scope="session", autouse=True)
 def _a_loop_for_tests_without_one() -> Iterator[None]:
-    """looptime and grpcio ask for the default loop around sync tests, and would never close it."""
+    """looptime and grpcio ask for the default loop around sync tests, and would never close it.
+
+    grpcio's poller lives as long as anybody uses it, and who lets go last waits for its thread:
+    that would be whichever test is running when a forgotten channel is collected.
+    """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    grpc.aio.init_grpc_aio()
     yield
     loop.close()
 

@@ -1,26 +1,15 @@
-"""grpcio inside tests: one poller for the whole session, and the locks it cannot do without."""
+"""grpcio inside tests: named by the conftest or module of whatever opens a channel or a server.
+
+Its poller is kept for the whole session by the conftest of all tests.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import gc
 from collections.abc import Iterator
 
-import grpc.aio
 import pytest
 from blockbuster import BlockBuster
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_grpc() -> Iterator[None]:
-    """grpcio's poller lives as long as anybody uses it; kept, no test's end takes it down.
-
-    It wants a loop to begin with, and by now an earlier test may have left none.
-    """
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    grpc.aio.init_grpc_aio()
-    yield
-    loop.close()
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +18,11 @@ def grpc_may_lock(_no_blocking_in_the_loop: BlockBuster) -> None:
     handed to the TLS library through a file that is memory."""
     for name in ("threading.Lock.acquire", "threading.Lock.acquire_lock", "os.write"):
         _no_blocking_in_the_loop.functions[name].deactivate()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def grpc_is_gone() -> Iterator[None]:
+    """What is left of channels and servers is collected here, outside any loop, and not in the
+    middle of another module's test, which may not wait for their lock."""
+    yield
+    gc.collect()

@@ -1,5 +1,5 @@
 """The fleet asks the gateway's health over grpcio."""
 
-from tests.grpc_fixtures import grpc_may_lock, one_grpc
+from tests.grpc_fixtures import grpc_is_gone, grpc_may_lock
 
-__all__ = ["grpc_may_lock", "one_grpc"]
+__all__ = ["grpc_is_gone", "grpc_may_lock"]

@@ -31,6 +31,9 @@ from loadstar.feed.subscribe import Subscription
 from loadstar.feed.trust import Trust
 from loadstar.signals.model import Snapshot
 from tests.fakes.clock import ManualClock
+from tests.grpc_fixtures import grpc_is_gone, grpc_may_lock
+
+__all__ = ["grpc_is_gone", "grpc_may_lock"]
 
 POLICY = """\
 mode: active

@@ -16,9 +16,9 @@ from tests.gateway.hosting.conversation import (
     response_body,
     response_headers,
 )
-from tests.grpc_fixtures import grpc_may_lock, one_grpc
+from tests.grpc_fixtures import grpc_is_gone, grpc_may_lock
 
-__all__ = ["grpc_may_lock", "one_grpc"]
+__all__ = ["grpc_is_gone", "grpc_may_lock"]
 
 
 @pytest.fixture(scope="session", autouse=True)

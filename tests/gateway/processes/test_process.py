@@ -34,9 +34,9 @@ from tests.gateway.hosting.test_process import (
     gateway,
     status,
 )
-from tests.grpc_fixtures import grpc_may_lock, one_grpc
+from tests.grpc_fixtures import grpc_is_gone, grpc_may_lock
 
-__all__ = ["grpc_may_lock", "one_grpc"]
+__all__ = ["grpc_is_gone", "grpc_may_lock"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
