@@ -239,8 +239,7 @@ class Parts:
 
     def _told(self, source: PolicyConfigMap) -> None:
         if self.force.problem is not None and source.about is not None:
-            text = "; ".join(str(each) for each in self.force.problem.problems[:5])
-            self.report.event(source.about, "PolicyRefused", text, warns=True)
+            self.report.policy_refused(source.about, self.force.problem)
         self.policy_changed()
 
     def policy_changed(self) -> None:

@@ -16,6 +16,7 @@ from autoscaler.ledger.entries import Decided, Entry, Wrote
 from autoscaler.metrics import Metrics
 from autoscaler.policy.model import Mode
 from autoscaler.sizing.decision import Reason
+from loadstar.config.errors import ConfigError, in_brief
 from loadstar.kube.events import EventRecorder
 from loadstar.kube.objects import ObjectRef
 
@@ -81,6 +82,10 @@ class Report:
         """An Event, where there is a cluster to hold it."""
         if self._events is not None:
             self._events.record(about, "Warning" if warns else "Normal", reason, text)
+
+    def policy_refused(self, about: ObjectRef, why: ConfigError) -> None:
+        """On the ConfigMap ``about``: its text is no policy; what is in force stays."""
+        self.event(about, "PolicyRefused", in_brief(why.problems), warns=True)
 
     def pool(self, name: str, tick: Tick, at_s: float, about: ObjectRef | None) -> None:
         """One look at a node pool."""
