@@ -15,7 +15,6 @@ from functools import partial
 from autoscaler.actuate.circuit_book import CircuitBook
 from autoscaler.actuate.cordons import Cordons
 from autoscaler.actuate.gate import Call, Gate
-from autoscaler.actuate.nodepool.delivery import delivery_s
 from autoscaler.actuate.nodepool.driver import PoolDriver
 from autoscaler.actuate.nodepool.learn import Patience
 from autoscaler.actuate.nodepool.state import PoolState
@@ -27,13 +26,14 @@ from autoscaler.actuate.rungs.probe import served
 from autoscaler.actuate.workload.driver import WorkloadDriver
 from autoscaler.actuate.workload.plan import Written
 from autoscaler.controllers.kube_calls import Kube
+from autoscaler.controllers.pool_ticks import PoolTicks
 from autoscaler.controllers.report import Report
-from autoscaler.controllers.wanted import TargetKey
+from autoscaler.controllers.wanted import TargetKey, about_pool, standing_on
 from autoscaler.controllers.workload_ticks import cluster_tick, local_tick
 from autoscaler.errors import NotWritten, ProviderError
 from autoscaler.observe.observation import PoolSupply
 from autoscaler.observe.replica_loads import Replica
-from autoscaler.policy.model import Policy, TargetPolicy
+from autoscaler.policy.model import Policy
 from autoscaler.policy.pools import PoolMode, PoolPolicy
 from loadstar.clock import Clock
 from loadstar.kube.errors import ApiError
@@ -122,67 +122,43 @@ class Acting:
             return
         await self._forever(policy, f"pool {pool.name}", tick)
 
+    def _pool_ticks(self, pool: PoolPolicy) -> PoolTicks:
+        return PoolTicks(
+            pool=pool,
+            wanted=lambda: self.units.get(pool.name),
+            supply=lambda: self.supply.get(pool.name),
+            gate=self._gate,
+            circuits=self.circuits,
+            report=self._report,
+            clock=self._clock,
+        )
+
     def _node_tick(self, policy: Policy, pool: PoolPolicy) -> Callable[[], Awaitable[None]]:
-        driver: PoolDriver | None = None
-        about = _about(policy, pool.name)
         place = (pool.provider, pool.cluster, pool.location, pool.node_pool or pool.name)
 
-        async def tick() -> None:
-            nonlocal driver
-            if pool.name not in self.units:
-                return
-            if driver is None:
-                api = await self._providers.open(pool, lambda: self._empty_nodes(pool))
-                driver = PoolDriver(
-                    pool,
-                    api,
-                    self._gate,
-                    rng=self._rng,
-                    patience=Patience.of(pool, policy.safety.override_hold_s),
-                    cordons=self._cordons(pool),
-                    known=self._pools.get(place),
-                )
-            now_s = self._clock.now()
-            units = self.units[pool.name]
-            try:
-                done = await driver.tick(units, now_s)
-            except ProviderError:
-                self._waits(pool, units, now_s)
-                raise
-            finally:
-                self._pools[place] = driver.state
-            self._waits(pool, units if driver.is_stuck(done) else 0, now_s)
-            self._report.pool(pool.name, done, self._clock.wall(), about)
-            self.circuits.note(
-                pool.name,
-                is_open=driver.stocked_out(now_s),
-                quota_units=driver.quota_units(now_s),
-                now_s=now_s,
+        async def opened() -> PoolDriver:
+            return PoolDriver(
+                pool,
+                await self._providers.open(pool, lambda: self._empty_nodes(pool)),
+                self._gate,
+                rng=self._rng,
+                patience=Patience.of(pool, policy.safety.override_hold_s),
+                cordons=self._cordons(pool),
+                known=self._pools.get(place),
             )
 
-        return tick
+        keep = partial(self._pools.__setitem__, place)
+        return self._pool_ticks(pool).nodes(opened, keep, about_pool(policy, pool.name))
 
     def _cordons(self, pool: PoolPolicy) -> Cordons | None:
         if self._kube is None:
             return None
         return Cordons(self._kube, self._gate, partial(self._cordoned_nodes, pool))
 
-    def _waits(self, pool: PoolPolicy, asked: int, now_s: float) -> None:
-        """So many units of ``pool`` are wanted and nothing moves: as ever, where we only advise."""
-        seen = self.supply.get(pool.name)
-        if seen is not None and self._gate.acts:
-            self.circuits.waits(
-                pool.name,
-                asked=asked,
-                ready=seen.units_ready,
-                now_s=now_s,
-                delivery_s=delivery_s(pool),
-            )
-
     def _room_tick(
         self, policy: Policy, pool: PoolPolicy, mode: PoolMode, served: frozenset[str]
     ) -> Callable[[], Awaitable[None]]:
-        target, namespace = _target(policy, pool.name)
+        target, namespace = standing_on(policy, pool.name)
         if target is None or self._kube is None:
             log.warning("pool %s: no workload to keep room for: name a target", pool.name)
             return _nothing
@@ -196,28 +172,7 @@ class Acting:
             self._gate,
             buffers=BUFFERS_ALPHA if alpha else BUFFERS,
         )
-
-        async def tick() -> None:
-            if pool.name not in self.units:
-                return
-            now_s = self._clock.now()
-            units = self.units[pool.name]
-            seen = self.supply.get(pool.name, PoolSupply(replicas_ready=0))
-            room = await driver.tick(units, seen.replicas_ready + seen.replicas_starting, now_s)
-            if room.written:
-                log.info("room kept", extra={"pool": pool.name, "written": list(room.written)})
-            for warning in filter(None, (room.refused, room.lesser)):
-                log.warning(warning, extra={"pool": pool.name})
-            self.circuits.waits(
-                pool.name,
-                asked=units,
-                ready=seen.units_ready,
-                now_s=now_s,
-                failed=bool(room.refused),
-                delivery_s=delivery_s(pool),
-            )
-
-        return tick
+        return self._pool_ticks(pool).room(driver)
 
     async def _workload_loop(self, policy: Policy, key: TargetKey) -> None:
         local = self._providers.local
@@ -274,20 +229,3 @@ class Acting:
 
 async def _nothing() -> None:
     return
-
-
-def _target(policy: Policy, pool: str) -> tuple[TargetPolicy | None, str]:
-    """The first workload that stands on ``pool``, and its model's namespace."""
-    for model in policy.models:
-        for variant in model.variants:
-            if variant.pool == pool and variant.target is not None:
-                return variant.target, model.namespace
-    return None, ""
-
-
-def _about(policy: Policy, pool: str) -> ObjectRef | None:
-    """The object that events of a pool are told on: the workload that needs it."""
-    target, namespace = _target(policy, pool)
-    if target is None:
-        return None
-    return ObjectRef("apps/v1", target.kind, target.name, target.namespace or namespace)

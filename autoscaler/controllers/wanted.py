@@ -71,3 +71,20 @@ def about(model: ModelPolicy) -> ObjectRef | None:
             place = target.namespace or model.namespace
             return ObjectRef("apps/v1", target.kind, target.name, place)
     return None
+
+
+def standing_on(policy: Policy, pool: str) -> tuple[TargetPolicy | None, str]:
+    """The first workload that stands on ``pool``, and its model's namespace; or None."""
+    for model in policy.models:
+        for variant in model.variants:
+            if variant.pool == pool and variant.target is not None:
+                return variant.target, model.namespace
+    return None, ""
+
+
+def about_pool(policy: Policy, pool: str) -> ObjectRef | None:
+    """The object that a pool's events are told on: the workload that needs it."""
+    target, namespace = standing_on(policy, pool)
+    if target is None:
+        return None
+    return ObjectRef("apps/v1", target.kind, target.name, target.namespace or namespace)
