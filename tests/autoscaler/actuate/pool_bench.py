@@ -1,4 +1,4 @@
-"""A pool, its fake cloud and its driver on a clock that the test moves, for the fault tests."""
+"""A pool, its fake cloud and its driver on a clock that the test moves, for the tests of pools."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ from tests.fakes.gke.routes import CLUSTER, LOCATION, PROJECT, Answer, Api
 from tests.fakes.kube_documents import KubeDocuments
 
 TICK_S = 15.0
+MINUTE_S = 60.0
+ONE_ZONE = ("us-central1-a",)
+THREE_ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
+
+
+def gpu(zones: tuple[str, ...] = ONE_ZONE, **other: object) -> Pool:
+    return Pool("gpu", zones, **other)  # type: ignore[arg-type]  # a builder's keywords
 
 
 class Answering:
