@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from loadstar.aio.changes import Changes
+from loadstar.files import contents
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ def load(directory: str) -> KeyPair:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return contents(path)
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror}") from error
 

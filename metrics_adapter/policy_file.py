@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loadstar.aio.changes import Changes
 from loadstar.config.errors import ConfigError
+from loadstar.files import contents
 from metrics_adapter.adapter_config import AdapterConfig, parse_config
 from metrics_adapter.metrics import Metrics
 
@@ -23,8 +24,7 @@ def read(path: str) -> AdapterConfig:
     if not path:
         return AdapterConfig()
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        text = contents(path, MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError.of(path, error.strerror or str(error)) from error
     if len(text) > MAX_BYTES:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from autoscaler.config.flags import Flags
 from loadstar.config.errors import Problems
 from loadstar.feed.addresses import split
+from loadstar.files import unusable
 
 
 def check(flags: Flags, problems: Problems) -> None:
@@ -15,8 +14,8 @@ def check(flags: Flags, problems: Problems) -> None:
         problems.add("--policy-file", "give it or --config-map, one of the two")
     if flags.config_map and flags.config_map.count("/") != 1:
         problems.add("--config-map", f"{flags.config_map!r} is not namespace/name")
-    if flags.policy_file and not Path(flags.policy_file).is_file():
-        problems.add("--policy-file", f"{flags.policy_file}: no such file")
+    if flags.policy_file and (why := unusable(flags.policy_file)):
+        problems.add("--policy-file", f"{flags.policy_file}: {why}")
     if bool(flags.signals) == bool(flags.demand_file):
         problems.add("--signals", "give it or --demand-file, one of the two")
     for address in flags.signals:

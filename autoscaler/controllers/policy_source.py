@@ -15,7 +15,8 @@ from typing import Any
 from autoscaler.controllers.policy_in_force import PolicyInForce
 from loadstar.aio.changes import Changes
 from loadstar.clock import Clock
-from loadstar.config.errors import ConfigError
+from loadstar.config.errors import ConfigError, not_utf8
+from loadstar.files import contents
 from loadstar.kube.client import Follows
 from loadstar.kube.objects import ObjectRef, ref
 from loadstar.kube.reflector import Reflector
@@ -48,14 +49,20 @@ class PolicyFile:
 
     async def _offer(self) -> None:
         try:
-            text = await asyncio.to_thread(self._path.read_text)
-        except (OSError, UnicodeDecodeError) as error:
-            self._force.problem = ConfigError.of(str(self._path), str(error))
-            if self._force.current is None:
-                raise self._force.problem from error
-            return
-        self._force.offer(text, str(self._path))
-        self._changed()
+            text = (await asyncio.to_thread(contents, self._path)).decode()
+        except UnicodeDecodeError as error:
+            self._unread(not_utf8(error))
+        except OSError as error:
+            self._unread(error.strerror or str(error))
+        else:
+            self._force.offer(text, str(self._path))
+            self._changed()
+
+    def _unread(self, why: str) -> None:
+        """What is in force stays. Raises ConfigError where that is nothing."""
+        self._force.problem = ConfigError.of(str(self._path), why)
+        if self._force.current is None:
+            raise self._force.problem
 
 
 class PolicyConfigMap:

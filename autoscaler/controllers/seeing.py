@@ -31,6 +31,7 @@ from autoscaler.observe.observation import Demand, PoolSupply
 from autoscaler.policy.model import ModelPolicy, Policy
 from autoscaler.policy.pools import PoolPolicy
 from loadstar.clock import Clock
+from loadstar.files import contents
 from loadstar.kube.client import Follows
 from loadstar.kube.reflector import Reflector
 from loadstar.kube.resources import NODES, PODS
@@ -142,7 +143,7 @@ class FileDemand:
     async def look(self) -> None:
         """Read it once; what cannot be read leaves what was read before, until that is stale."""
         try:
-            found = orjson.loads(await asyncio.to_thread(self._path.read_bytes))
+            found = orjson.loads(await asyncio.to_thread(contents, self._path))
             self._models = dict(found["models"])
             self.problem = ""
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.config.flags import REFUSED, Flags
 from loadstar.config import pflag
 from loadstar.config.errors import Problems
+from loadstar.files import unusable
 
 MIN_REFRESH_SECONDS = 0.05
 """The reference's floor for --refresh-metrics-interval; below it scraping outweighs serving."""
@@ -113,8 +114,8 @@ def _check(flags: Flags) -> None:
         ("--signals-token-file", flags.signals_token_file),
         ("--metrics-client-ca-file", flags.metrics_client_ca_file),
     ):
-        if path and not Path(path).is_file():
-            problems.add(name, f"{path}: no such file")
+        if path and (why := unusable(path)):
+            problems.add(name, f"{path}: {why}")
     given_ports = (flags.grpc_port, flags.grpc_health_port, flags.metrics_port, flags.signals_port)
     ports = [p for p in given_ports if p]
     if len(set(ports)) < len(ports):
@@ -127,5 +128,5 @@ def _check(flags: Flags) -> None:
 def _check_pair(name: str, directory: str, problems: Problems) -> None:
     for file in ("tls.crt", "tls.key"):
         path = Path(directory, file)
-        if not path.is_file():
-            problems.add(name, f"{path}: no such file")
+        if why := unusable(path):
+            problems.add(name, f"{path}: {why}")

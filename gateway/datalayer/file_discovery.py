@@ -19,6 +19,7 @@ from gateway.datalayer.store import Datastore
 from loadstar.aio.steps import next_step
 from loadstar.config.document import MAX_BYTES
 from loadstar.config.errors import ConfigError, Problem
+from loadstar.files import contents
 
 FILE = "endpoints"
 POLL_SECONDS = 1.0
@@ -110,8 +111,7 @@ class FileDiscovery:
 
 def _read(path: Path) -> bytes:
     """At most one byte more than a document may have: ``parse`` refuses that."""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    return contents(path, MAX_BYTES + 1)
 
 
 def _apply(store: Datastore, discovered: Discovered, path: Path) -> None:

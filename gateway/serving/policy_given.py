@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gateway.config.flags import Flags
 from loadstar.config.errors import ConfigError, Problem
+from loadstar.files import contents
 
 BUILT_IN = "built-in default"
 ON_THE_COMMAND_LINE = "--config-text"
@@ -82,7 +83,7 @@ def given_by(flags: Flags) -> Given:
 def read_file(path: Path) -> Given:
     """What a file says now. Raises ConfigError."""
     try:
-        return given_at(Origin(str(path)), path.read_bytes())
+        return given_at(Origin(str(path)), contents(path))
     except OSError as error:
         raise ConfigError.of("", f"{path}: {error.strerror or error}") from error
 

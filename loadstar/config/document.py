@@ -21,7 +21,7 @@ try:
 except ImportError:  # a PyYAML built without libyaml parses the same, ten times slower
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]  # same interface
 
-from loadstar.config.errors import ConfigError
+from loadstar.config.errors import ConfigError, not_utf8
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 
@@ -100,7 +100,7 @@ def _read(text: str | bytes, max_bytes: int, as_yaml: Callable[[str], Value]) ->
     try:
         decoded = raw.decode()
     except UnicodeDecodeError as error:
-        raise ConfigError.of("", f"not UTF-8: {error.reason} at byte {error.start}") from None
+        raise ConfigError.of("", not_utf8(error)) from None
     try:
         if decoded.lstrip().startswith("{"):
             # JSON first: it may be indented with tabs, which YAML forbids.

@@ -73,6 +73,11 @@ class Problems:
             raise ConfigError(self._found)
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """What is wrong with a text that was decoded as one, and the mend."""
+    return f"not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """``, did you mean weight?`` when one of ``known`` is close, else nothing."""
     names = list(known)

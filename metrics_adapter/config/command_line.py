@@ -12,6 +12,7 @@ from pathlib import Path
 
 from loadstar.config import pflag
 from loadstar.config.errors import Problems
+from loadstar.files import unusable
 from metrics_adapter.config.flags import REFUSED, Flags
 
 MAX_TIMEOUT_SECONDS = 10.0
@@ -107,8 +108,8 @@ def _check(flags: Flags) -> None:
         ("--client-ca-file", flags.client_ca_file),
         ("--requestheader-client-ca-file", flags.requestheader_client_ca_file),
     ):
-        if path and not Path(path).is_file():
-            problems.add(name, f"{path}: no such file")
+        if path and (why := unusable(path)):
+            problems.add(name, f"{path}: {why}")
     problems.raise_if_any()
 
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from loadstar.aio.changes import Changes
+from loadstar.files import contents
 from loadstar.tls import CertificateError, KeyPair
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def read_pair(certificate_file: str, key_file: str) -> KeyPair:
 def read(path: str) -> bytes:
     """A file's bytes. Raises CertificateError."""
     try:
-        return Path(path).read_bytes()
+        return contents(path)
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror}") from error
 

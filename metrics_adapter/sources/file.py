@@ -16,6 +16,7 @@ import numpy as np
 from loadstar.aio.changes import Changes
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
+from loadstar.files import contents
 from metrics_adapter.adapter_config import FileSource
 from metrics_adapter.query import Column, Published
 from metrics_adapter.query.columns import WHENEVER
@@ -63,8 +64,7 @@ class FileRows:
             self.problem = ""
 
     def _read(self) -> bytes:
-        with self._path.open("rb") as file:
-            return file.read(MOST_BYTES + 1)
+        return contents(self._path, MOST_BYTES + 1)
 
     def _failed(self, slot: Slot, problem: str) -> None:
         if problem == self.problem:

@@ -217,6 +217,18 @@ async def test_a_file_that_is_gone_changes_nothing(
         await until_members(store, "b")
 
 
+async def test_a_pipe_in_its_place_changes_nothing_and_is_not_waited_for(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with following(path) as (store, counts):
+        await asyncio.to_thread(path.unlink)
+        await asyncio.to_thread(os.mkfifo, path)
+        await until(lambda: "is a named pipe; put a regular file there" in caplog.text)
+        assert (members(store), counts.refused) == (["a"], 1)
+        await asyncio.to_thread(replaced, path, text("b"))
+        await until_members(store, "b")
+
+
 async def test_half_a_file_is_not_taken_for_a_whole(path: Path) -> None:
     """The first half of a list of endpoints is a list of endpoints."""
     lines = [f'- {{name: n{i}, address: 10.0.1.{i}, port: "8000"}}\n' for i in range(50)]

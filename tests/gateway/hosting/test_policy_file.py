@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,18 @@ async def test_a_bad_file_changes_nothing_and_says_where(
     assert following.reloads == [False]
     assert "plugins[0].type" in caplog.text
     assert "queue-scorer" in caplog.text
+
+
+async def test_a_pipe_in_its_place_is_refused_and_nobody_waits_for_a_writer(
+    following: Following, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = following.policy.current()
+    await asyncio.to_thread(following.path.unlink)
+    await asyncio.to_thread(os.mkfifo, following.path)
+    await following.source.take(following.policy)
+    assert following.policy.current() is before
+    assert following.reloads == [False]
+    assert f"{following.path}: is a named pipe; put a regular file there" in caplog.text
 
 
 async def test_a_text_that_the_gateway_stumbles_over_is_refused_like_a_bad_one(
