@@ -2,13 +2,13 @@
 
 Not a parser of pages: a model server's page is 50 KB, of which a reader wants some ten lines, so
 everything else is passed over by ``bytes.find``. Reads the Prometheus text format 0.0.4 and
-OpenMetrics 1.0. The gateway's extractors call it twenty times a second for every endpoint.
+OpenMetrics 1.0. The gateway's extractors give it excerpts, the metrics adapter whole pages.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -67,14 +67,9 @@ class Found(NamedTuple):
 
 def samples(page: bytes, name: bytes) -> Found:
     """Every sample called exactly ``name`` (not ``name_total``, not a comment about it)."""
-    return samples_at(_mentions(page, name), page, name)
-
-
-def samples_at(mentions: Iterable[int], page: bytes, name: bytes) -> Found:
-    """The same, for who finds the ``mentions`` of the name faster: where it begins, in order."""
     found: list[Sample] = []
     unreadable = 0
-    for number, at in enumerate(mentions):
+    for number, at in enumerate(_mentions(page, name)):
         if number == MOST_MENTIONS:
             return Found(found, unreadable + 1)
         end = at + len(name)
@@ -97,7 +92,7 @@ def _mentions(page: bytes, name: bytes) -> Iterator[int]:
 def _starts_line(page: bytes, at: int) -> bool:
     """Whether nothing but blanks stands before ``at`` on its line."""
     before = page[max(0, at - _MOST_INDENT) : at].rstrip(_BLANKS)
-    return before.endswith(b"\n") or (not before and at <= _MOST_INDENT)
+    return before.endswith(b"\n") or (not before and at < _MOST_INDENT)
 
 
 def _sample(page: bytes, at: int) -> Sample | None:

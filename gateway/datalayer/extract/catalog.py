@@ -12,8 +12,8 @@ from types import MappingProxyType
 from gateway.config.data_sources import RESERVED_ENGINE, CoreMetrics
 from gateway.datalayer.extract import jetstream, sglang, tgi, triton, trtllm_serve, vllm
 from gateway.datalayer.extract.custom import Described, described
+from gateway.datalayer.extract.excerpt import extractor, warm_up
 from gateway.datalayer.extract.load import EndpointLoad
-from gateway.datalayer.extract.mentions import warm_up
 from loadstar.config.errors import Problems, did_you_mean
 
 LEGACY_ENGINE_LABEL = "inference.networking.k8s.io/engine-type"
@@ -39,13 +39,21 @@ BUILT_IN: Mapping[str, Engine] = MappingProxyType(
     {
         engine.name: engine
         for engine in (
-            Engine("vllm", vllm.extract, _ALL),
-            Engine("sglang", sglang.extract, _ALL),
-            Engine("jetstream", jetstream.extract, ("waiting", "kv_used")),
-            Engine("triton-tensorrt-llm", triton.extract_tensorrt_llm, _ALL),
-            Engine("triton", triton.extract_plain, ("waiting",)),
-            Engine("trtllm-serve", trtllm_serve.extract, _ALL),
-            Engine("tgi", tgi.extract, ("waiting", "running")),
+            Engine("vllm", extractor(vllm.extract, vllm.FAMILIES), _ALL),
+            Engine("sglang", extractor(sglang.extract, sglang.FAMILIES), _ALL),
+            Engine(
+                "jetstream",
+                extractor(jetstream.extract, jetstream.FAMILIES),
+                ("waiting", "kv_used"),
+            ),
+            Engine(
+                "triton-tensorrt-llm",
+                extractor(triton.extract_tensorrt_llm, triton.FAMILIES),
+                _ALL,
+            ),
+            Engine("triton", extractor(triton.extract_plain, triton.PLAIN_FAMILIES), ("waiting",)),
+            Engine("trtllm-serve", extractor(trtllm_serve.extract, trtllm_serve.FAMILIES), _ALL),
+            Engine("tgi", extractor(tgi.extract, tgi.FAMILIES), ("waiting", "running")),
         )
     }
 )
@@ -81,7 +89,9 @@ def engines(parameters: CoreMetrics, path: str = "") -> Engines:
     prefix = f"{path}." if path else ""
     for index, config in enumerate(parameters.engine_configs):
         custom = described(config, f"{prefix}engineConfigs[{index}]", problems)
-        known[config.name] = Engine(config.name, custom.extract, _reported(custom))
+        known[config.name] = Engine(
+            config.name, extractor(custom.extract, custom.families), _reported(custom)
+        )
     default = known.get(parameters.default_engine)
     if default is None:
         hint = did_you_mean(parameters.default_engine, known)

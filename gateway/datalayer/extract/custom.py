@@ -38,6 +38,15 @@ class Described:
     """A gauge of its own, where there is no info gauge; it goes before the label."""
     blocks: SeriesSelector | None
 
+    @property
+    def families(self) -> tuple[bytes, ...]:
+        """Those of all selectors."""
+        selectors = (
+            *(self.waiting, self.running, self.kv_used, self.lora),
+            *(self.cache, self.block_tokens, self.blocks),
+        )
+        return tuple({selector.family: None for selector in selectors if selector is not None})
+
     def extract(self, page: bytes) -> EndpointLoad:
         """As the built-in engines: counts add up over series, shares are averaged."""
         kv_blocks: float | None = None

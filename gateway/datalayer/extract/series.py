@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from gateway.datalayer.extract.mentions import mentions
 from gateway.datalayer.state import LoraState
-from loadstar.signals.exposition import Found, Sample, samples_at
+from loadstar.signals.exposition import Sample, samples
 
 Choose: TypeAlias = Callable[[Sequence[Sample]], Sequence[Sample]]
 """Which series of a family count."""
@@ -65,7 +64,7 @@ def cache_sizes(
     page: bytes, name: bytes, block_tokens: str, blocks: str, choose: Choose = every
 ) -> tuple[float | None, float | None]:
     """(blocks of all ranks, tokens in one block), from two labels of an info gauge."""
-    found = _samples(page, name)
+    found = samples(page, name)
     series = choose(found.samples)
     if found.unreadable or not series:
         return None, None
@@ -83,7 +82,7 @@ def newest_lora(page: bytes, name: bytes, choose: Choose = every) -> LoraState |
     Each set of adapters is a series of its own, its value the time when it was last true, and
     old ones stay on the page.
     """
-    series = [sample for sample in choose(_samples(page, name).samples) if _is_count(sample.value)]
+    series = [sample for sample in choose(samples(page, name).samples) if _is_count(sample.value)]
     if not series:
         return None
     labels = max(series, key=lambda sample: sample.value).labels
@@ -94,14 +93,10 @@ def newest_lora(page: bytes, name: bytes, choose: Choose = every) -> LoraState |
     )
 
 
-def _samples(page: bytes, name: bytes) -> Found:
-    return samples_at(mentions(page, name), page, name)
-
-
 def _values(page: bytes, names: Iterable[bytes], choose: Choose) -> list[float]:
     """The values of the first family that is there; nothing if a line of it is unreadable."""
     for name in names:
-        found = _samples(page, name)
+        found = samples(page, name)
         if found.unreadable:
             return []
         if found.samples:

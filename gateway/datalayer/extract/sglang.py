@@ -8,16 +8,20 @@ from gateway.datalayer.extract.load import EndpointLoad
 from gateway.datalayer.extract.series import cache_sizes, share, total
 from loadstar.signals.exposition import Sample
 
+_WAITING = b"sglang:num_queue_reqs"
+_RUNNING = b"sglang:num_running_reqs"
+_KV_USED = b"sglang:token_usage"
+_CACHE = b"sglang:cache_config_info"
+FAMILIES = (_WAITING, _RUNNING, _KV_USED, _CACHE)
+
 
 def extract(page: bytes) -> EndpointLoad:
     """Summed over ``dp_rank`` and ``model_name``."""
-    kv_blocks, block_tokens = cache_sizes(
-        page, b"sglang:cache_config_info", "page_size", "num_pages", reporting_ranks
-    )
+    kv_blocks, block_tokens = cache_sizes(page, _CACHE, "page_size", "num_pages", reporting_ranks)
     return EndpointLoad(
-        waiting=total(page, b"sglang:num_queue_reqs", choose=reporting_ranks),
-        running=total(page, b"sglang:num_running_reqs", choose=reporting_ranks),
-        kv_used=share(page, b"sglang:token_usage", choose=reporting_ranks),
+        waiting=total(page, _WAITING, choose=reporting_ranks),
+        running=total(page, _RUNNING, choose=reporting_ranks),
+        kv_used=share(page, _KV_USED, choose=reporting_ranks),
         kv_blocks=kv_blocks,
         block_tokens=block_tokens,
     )

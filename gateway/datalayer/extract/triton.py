@@ -5,8 +5,11 @@ from __future__ import annotations
 from gateway.datalayer.extract.load import EndpointLoad
 from gateway.datalayer.extract.series import first_positive, labelled, positive, share, total
 
+_PENDING = b"nv_inference_pending_request_count"
+PLAIN_FAMILIES = (_PENDING,)
 _REQUESTS = b"nv_trt_llm_request_metrics"
 _BLOCKS = b"nv_trt_llm_kv_cache_block_metrics"
+FAMILIES = (_REQUESTS, _BLOCKS)
 _WAITING = labelled("request_type", "waiting")
 _SCHEDULED = labelled("request_type", "scheduled")
 _FRACTION = labelled("kv_cache_block_type", "fraction")
@@ -30,4 +33,4 @@ def extract_plain(page: bytes) -> EndpointLoad:
 
     ``nv_inference_exec_count`` counts executions since the start; it is not the number running.
     """
-    return EndpointLoad(waiting=total(page, b"nv_inference_pending_request_count"))
+    return EndpointLoad(waiting=total(page, _PENDING))
