@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import lzma
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -88,34 +88,45 @@ def plant_of(path: Path, policy: Policy) -> PlantSpec:
 def demand_of(
     path: Path, seed: int, *, input_tokens: float | None = None, output_tokens: float | None = None
 ) -> tuple[DemandSeries, float]:
-    """A demand series of any known format, and the ``t_s`` of its first row."""
+    """A demand series of any known format, and the ``t_s`` of its first row.
+
+    Reads it once from front to back: it may be a pipe.
+    """
     given = {
         name: value
         for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens))
         if value is not None
     }
     try:
+        head: list[str] = []
         with opened(path) as file:
-            series = read_any(file, str(path), np.random.default_rng(seed), **given)
-        return series, _first_t_s(path)
+            lines = _remembered(file, head)
+            series = read_any(lines, str(path), np.random.default_rng(seed), **given)
+        return series, _first_t_s(head)
     except BadDemand as error:
         raise Unusable(str(error)) from None
     except csv.Error as error:
         raise Unusable(f"{path}: not CSV: {error}") from None
 
 
-def _first_t_s(path: Path) -> float:
+def _remembered(lines: Iterable[str], head: list[str]) -> Iterator[str]:
+    """``lines``, the header and the first row of which are put into ``head``."""
+    for line in lines:
+        if len(head) < 2 and line.strip() and not line.startswith("#"):
+            head.append(line)
+        yield line
+
+
+def _first_t_s(head: Sequence[str]) -> float:
     """The time of the first row, where times are numbers of seconds; 0 elsewhere."""
-    with opened(path) as file:
-        lines = (line for line in file if line.strip() and not line.startswith("#"))
-        names = [name.strip().lower() for name in next(lines, "").split(",")]
-        if "t_s" not in names:
-            return 0.0
-        cells = next(lines, "").split(",")
-        try:
-            return float(cells[names.index("t_s")])
-        except (ValueError, IndexError):
-            return 0.0
+    header, row = [*head, "", ""][:2]
+    names = [name.strip().lower() for name in header.split(",")]
+    if "t_s" not in names:
+        return 0.0
+    try:
+        return float(row.split(",")[names.index("t_s")])
+    except (ValueError, IndexError):
+        return 0.0
 
 
 def _text(path: Path) -> str:

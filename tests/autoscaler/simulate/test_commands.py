@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -41,6 +43,21 @@ def test_ours_runs_by_default_and_twice_alike(
     assert report["minutes"][0]["t_s"] == 600
     assert report["calls"]
     assert all(call["t_s"] >= 600 for call in report["calls"])
+
+
+def test_files_that_are_pipes_give_the_same_answer(files: Path) -> None:
+    """As a shell's ``<(...)`` is one: each can be read once, and from front to back."""
+    assert simulate(files) == 0
+    first = (files / "out.json").read_bytes()
+    with ThreadPoolExecutor() as writers:
+        for name in ("p.yaml", "plant.yaml", "d.csv"):
+            path = files / name
+            text = path.read_text()
+            path.unlink()
+            os.mkfifo(path)
+            writers.submit(path.write_text, text)
+        assert simulate(files) == 0
+    assert (files / "out.json").read_bytes() == first
 
 
 def test_a_rival_runs_by_name_or_alias(files: Path) -> None:
