@@ -20,7 +20,7 @@ from autoscaler.simulate.demand import BadDemand, DemandSeries
 from autoscaler.simulate.plant_file import PlantSpec, load_plant, matched
 from autoscaler.simulate.traces import read_any
 from loadstar.config.document import read
-from loadstar.config.errors import ConfigError, did_you_mean
+from loadstar.config.errors import ConfigError, did_you_mean, not_utf8
 
 CONFIG_KEY = "autoscaler.yaml"
 
@@ -39,8 +39,11 @@ def opened(path: Path) -> Iterator[TextIO]:
         else:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 yield file
-    except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
-        raise Unusable(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        # Decoded piece by piece: its position is not that in the file.
+        raise Unusable(f"{path}: not UTF-8: {error.reason}; save it as UTF-8") from None
+    except (OSError, lzma.LZMAError) as error:
+        raise Unusable(f"{path}: {_why(error)}") from None
 
 
 def policy_of(path: Path, *, active: bool = False) -> Policy:
@@ -132,8 +135,15 @@ def _first_t_s(head: Sequence[str]) -> float:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise Unusable(f"{path}: {not_utf8(error)}") from None
+    except OSError as error:
+        raise Unusable(f"{path}: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    """In the system's words where it has some: the path is told already."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _wrapped(path: Path, value: Mapping[str, object]) -> str:

@@ -18,7 +18,7 @@ import orjson
 import yaml
 
 from loadstar.config import units
-from loadstar.config.errors import ConfigError, Problems, did_you_mean
+from loadstar.config.errors import ConfigError, not_utf8, Problems, did_you_mean
 from loadstar.kube.resources import Resource
 from metrics_adapter.catalog import EXTERNAL, resource_of
 from metrics_adapter.catalog.naming import selectable
@@ -207,7 +207,7 @@ def _read(text: bytes) -> Plain:
         decoded = text.decode()
         plain = plain_yaml.read(decoded)
         return yaml_events.read(decoded) if plain is None else plain
-    except UnicodeDecodeError:
-        raise ConfigError.of("", "is not UTF-8") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError.of("", not_utf8(error)) from None
     except yaml.YAMLError as error:
         raise ConfigError.of("", f"not YAML: {' '.join(str(error).split())[:200]}") from None

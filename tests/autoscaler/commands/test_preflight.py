@@ -29,7 +29,7 @@ def test_a_name_like_that_of_another_model_of_ours_is_no_mistake() -> None:
     ("content", "says"),
     [
         (b"models: [{name: m}]\npools: [{nam: p}]\n", "p.yaml: pools[0].nam: unknown key"),
-        (b"\xff", "p.yaml: 'utf-8' codec"),
+        (b"\xff", "p.yaml: not UTF-8: invalid start byte at byte 0; save it as UTF-8"),
         (b"kind: ConfigMap\ndata: {}\n", "p.yaml: data: the key autoscaler.yaml is missing"),
     ],
 )

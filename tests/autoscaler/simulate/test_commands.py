@@ -100,15 +100,24 @@ def test_advisory_means_that_nothing_is_called(
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
+        ("d.csv", b"t_s,rate_rps\n0,2 \xb5\n", "d.csv: not UTF-8: invalid start byte; save it as"),
+        ("d.csv", "t_s,rate_rps\n0,2\n".encode("utf-16"), "d.csv: not UTF-8: invalid start byte;"),
+        ("d.csv", None, "d.csv: No such file or directory\n"),
         ("p.yaml", "models: []\npools: [{name: a}]", "p.yaml: models: must not be empty"),
         ("plant.yaml", "pools: [{name: a, prise: 3}]", "plant.yaml: pools[0].prise: unknown key"),
         ("d.csv", "t_s,rate_rps\n0,x\n", "d.csv:2: rate_rps is 'x', not a number"),
     ],
 )
 def test_an_unusable_file_is_named_with_its_place(
-    files: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, problem: str
+    files: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str | bytes | None,
+    problem: str,
 ) -> None:
-    (files / name).write_text(text)
+    (files / name).unlink()
+    if text is not None:
+        (files / name).write_bytes(text.encode() if isinstance(text, str) else text)
     assert simulate(files) == 2
     assert f"{files}/{problem}" in capsys.readouterr().err
 
