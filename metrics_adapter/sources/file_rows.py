@@ -18,7 +18,7 @@ import orjson
 import yaml
 
 from loadstar.config import units
-from loadstar.config.errors import ConfigError, not_utf8, Problems, did_you_mean
+from loadstar.config.errors import ConfigError, Problems, did_you_mean, not_utf8
 from loadstar.kube.resources import Resource
 from metrics_adapter.catalog import EXTERNAL, resource_of
 from metrics_adapter.catalog.naming import selectable
