@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,10 @@ def _recommend(given: argparse.Namespace) -> tuple[list[str], int]:
         hint = did_you_mean(given.model, models)
         raise Wrong(f"no profile of {given.model}{hint} (there are {known}); measure and `fit` one")
     slo, shape = _slo(given), _shape(given)
-    fits, unfit = recommend(given.model, slo, given.rate, shape, prices=_prices(given.prices))
+    prices = _prices(given.prices)
+    for each in _of_nothing(prices):
+        sys.stderr.write(f"loadstar profile recommend: {given.prices}: {each}\n")
+    fits, unfit = recommend(given.model, slo, given.rate, shape, prices=prices)
     if given.json:
         rows = [
             {
@@ -187,19 +190,36 @@ def _shape(given: argparse.Namespace) -> Shape:
     )
 
 
-def _prices(path: Path | None) -> dict[str, float] | None:
+def _prices(path: Path | None) -> dict[str, float]:
+    """An hour of one device, by accelerator; none where no file is given. Raises Wrong."""
     if path is None:
-        return None
+        return {}
     try:
         found = read(path.read_bytes())
     except OSError as error:
         raise Wrong(f"{path}: {error.strerror}") from error
+    except ConfigError as error:
+        raise Wrong(f"{path}: {error}") from error
     if not isinstance(found, dict) or not all(
         isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each < math.inf
         for each in found.values()
     ):
         raise Wrong(f"{path}: must be a mapping of accelerators to prices an hour")
     return {name: float(str(price)) for name, price in found.items()}
+
+
+def _of_nothing(prices: Iterable[str]) -> list[str]:
+    """Which of ``prices`` are of no accelerator that a shipped profile has: remarks for people.
+
+    No errors: one list of prices may serve more than what is shipped here.
+    """
+    known = sorted({profile.accelerator for profile in SHIPPED.values()})
+    there_are = f" (there are {', '.join(known)})"
+    return [
+        f"{name}: no shipped profile is of it{did_you_mean(name, known) or there_are}"
+        for name in prices
+        if name not in known
+    ]
 
 
 COMMANDS = {"fit": _fit, "import": profile_import.run, "show": _show, "recommend": _recommend}

@@ -77,6 +77,34 @@ def test_more_rate_takes_more_replicas_and_costs_more(
         assert each["replicas"] * each["sustainableRps"] >= 40
 
 
+def test_a_price_of_what_no_profile_has_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Left out in silence, it would read as if no price had been given."""
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("l4: 0.7\nA100-80GB: 3.67\nb200: 12\n")
+    assert main(["recommend", "llama-3.1-8b", "--rate=2", f"--prices={prices}", "--json"]) == 0
+    told = capsys.readouterr()
+    known = "(there are a100-80gb, h100-80gb, l4, tpu-v5e, tpu-v6e)"
+    assert told.err.splitlines() == [
+        f"loadstar profile recommend: {prices}: A100-80GB: no shipped profile is of it, "
+        "did you mean a100-80gb?",
+        f"loadstar profile recommend: {prices}: b200: no shipped profile is of it {known}",
+    ]
+    costs = [each["costPerHour"] for each in json.loads(told.out)["recommendations"]]
+    assert costs[0] is not None
+    assert set(costs[1:]) == {None}
+
+
+def test_prices_that_are_no_yaml_are_named_with_their_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("l4: [0.7\n")
+    assert main(["recommend", "llama-3.1-8b", "--rate=2", f"--prices={prices}"]) == 2
+    assert f"{prices}: not YAML: line 2" in capsys.readouterr().err
+
+
 def test_objectives_that_nothing_meets_are_no_recommendation(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
