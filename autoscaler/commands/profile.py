@@ -133,8 +133,8 @@ def _recommend(given: argparse.Namespace) -> tuple[list[str], int]:
         raise Wrong(f"no profile of {given.model}{hint} (there are {known}); measure and `fit` one")
     slo, shape = _slo(given), _shape(given)
     prices = _prices(given.prices)
-    for each in _of_nothing(prices):
-        sys.stderr.write(f"loadstar profile recommend: {given.prices}: {each}\n")
+    for remark in _of_nothing(prices):
+        sys.stderr.write(f"loadstar profile recommend: {given.prices}: {remark}\n")
     fits, unfit = recommend(given.model, slo, given.rate, shape, prices=prices)
     if given.json:
         rows = [

@@ -82,7 +82,7 @@ def test_a_price_of_what_no_profile_has_is_named(
 ) -> None:
     """Left out in silence, it would read as if no price had been given."""
     prices = tmp_path / "prices.yaml"
-    prices.write_text("l4: 0.7\nA100-80GB: 3.67\nb200: 12\n")
+    prices.write_text("h100-80gb: 10\nA100-80GB: 3.67\nb200: 12\n")
     assert main(["recommend", "llama-3.1-8b", "--rate=2", f"--prices={prices}", "--json"]) == 0
     told = capsys.readouterr()
     known = "(there are a100-80gb, h100-80gb, l4, tpu-v5e, tpu-v6e)"
