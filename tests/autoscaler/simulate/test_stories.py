@@ -75,6 +75,20 @@ def test_a_wrong_profile_is_found_out(factor: float) -> None:
     assert recorder.minutes[-1].replicas_ready <= np.ceil(8 / factor / 0.92) + 4
 
 
+def test_a_fleet_larger_than_its_policy_allows_comes_down_to_what_it_allows() -> None:
+    """As in a cluster whose maximum has just been lowered: it bounds orders, not what is there."""
+    world = Scenario(
+        plant=plant_spec({"name": "a", "initialUnits": 9}),
+        policy=policy({"name": "a", "mode": "setSize", "maxUnits": 4}),
+        demand=constant(6 * RPS_OF_REPLICA, 3600),
+    )
+    made = world.outcome().document()
+    nodes = [minute["nodes"] for minute in made["minutes"]]
+    assert (max(nodes), nodes[-1]) == (nodes[0], 4)
+    assert nodes[0] > 4
+    assert made["minutes"][-1]["replicas_ready"] == 4
+
+
 def test_what_is_ordered_of_the_only_pool_with_a_quota_stands_in_a_stockout() -> None:
     """The other pool may have nothing, so there is nowhere to move the order: the floor stays."""
     world = Scenario(
