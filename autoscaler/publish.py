@@ -18,6 +18,7 @@ import grpc
 from autoscaler.controllers.wanted import TargetKey
 from autoscaler.sizing.decision import Decision
 from loadstar import tls
+from loadstar.aio.beside import beside
 from loadstar.clock import Clock
 from loadstar.feed.publish import Publisher
 from loadstar.signals.model import Desired, Snapshot
@@ -80,10 +81,8 @@ async def publishing(
     publisher = Publisher(wishes.snapshot, token=token.strip)
     credentials = grpc.ssl_server_credentials([(pair.key, pair.certificate)])
     bound = await publisher.start(host, port, credentials)
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(publisher.run(), name="publish")
-        try:
+    try:
+        async with beside(publisher.run(), name="publish"):
             yield bound
-        finally:
-            running.cancel()
-            await publisher.stop()
+    finally:
+        await publisher.stop()
