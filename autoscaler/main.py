@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import signal
-import ssl
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from autoscaler.from_flags import COMPONENT
 from autoscaler.parts import Parts
 from autoscaler.publish import publishing
 from loadstar import tls
+from loadstar.aio.beside import beside
 from loadstar.clock import Clock, ScaledClock, SystemClock
 from loadstar.config.errors import ConfigError
 from loadstar.config.pflag import HelpWanted
@@ -36,6 +36,7 @@ from loadstar.kube.credentials import Credentials
 from loadstar.kube.errors import ApiError
 from loadstar.telemetry.admin import Guard, admin_app
 from loadstar.telemetry.logging import logs
+from loadstar.tls_port import TlsPort
 
 log = logging.getLogger(__name__)
 
@@ -116,17 +117,23 @@ async def _listening(flags: Flags, parts: Parts) -> AsyncIterator[None]:
         guard=guard,
         tasks=True,
     )
-    context: ssl.SSLContext | None = None
+    secured: TlsPort | None = None
     if flags.metrics_cert_dir:
-        context = tls.server_context(await asyncio.to_thread(tls.load, flags.metrics_cert_dir))
+        secured = await asyncio.to_thread(TlsPort, flags.metrics_cert_dir)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(
-            runner, flags.bind_address or None, flags.metrics_port, ssl_context=context
+            runner,
+            flags.bind_address or None,
+            flags.metrics_port,
+            ssl_context=None if secured is None else secured.context,
         )
         await site.start()
         log.info("serving", extra={"metrics_port": runner.addresses[0][1]})
-        yield
+        async with AsyncExitStack() as stack:
+            if secured is not None:
+                await stack.enter_async_context(beside(secured.run(), name="certificate"))
+            yield
     finally:
         await runner.cleanup()

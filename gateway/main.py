@@ -196,7 +196,7 @@ def build(
             flags, environment, clock, lambda ok: metrics.reloaded("certificate", ok=ok)
         ),
         admin=admin,
-        admin_tls=admin_tls(flags),
+        admin_tls=admin_tls(flags, lambda ok: metrics.reloaded("metrics-certificate", ok=ok)),
         streams=streams,
         hosted=hosted,
         health=health,

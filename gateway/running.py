@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from gateway.serving.settling import settling
 from gateway.serving.transports import Hosted, transport
 from loadstar import tls
 from loadstar.clock import Clock
+from loadstar.tls_port import TlsPort
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Gateway:
     policy_source: PolicySource
     certificate: tls.ReloadingPair | None
     admin: web.Application
-    admin_tls: ssl.SSLContext | None
+    admin_tls: TlsPort | None
     streams: Streams
     hosted: Hosted
     health: Health
@@ -114,6 +114,8 @@ class Gateway:
             yield "scraper", self.scraper.run()
         if self.certificate is not None and self.flags.enable_cert_reload:
             yield "certificate", self.certificate.run()
+        if self.admin_tls is not None:
+            yield "metrics certificate", self.admin_tls.run()
 
 
 def settle() -> None:

@@ -104,7 +104,7 @@ def load(directory: str) -> KeyPair:
     both are strong enough for OpenSSL.
     """
     crt, key = Path(directory, "tls.crt"), Path(directory, "tls.key")
-    certificate_pem, key_pem = _read(crt), _read(key)
+    certificate_pem, key_pem = read(crt), read(key)
     try:
         certificate = x509.load_pem_x509_certificates(certificate_pem)[0]
     except ValueError as error:
@@ -133,7 +133,8 @@ def load(directory: str) -> KeyPair:
     return pair
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """What a file of PEM says. Raises CertificateError."""
     try:
         return contents(path)
     except OSError as error:
@@ -223,12 +224,3 @@ def use(context: ssl.SSLContext, pair: KeyPair) -> None:
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
-
-
-def require_clients_of(context: ssl.SSLContext, ca_file: str) -> None:
-    """Turn away clients without a certificate of ``ca_file``. Raises CertificateError."""
-    try:
-        context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise CertificateError(f"{ca_file}: {error.strerror or error}") from error
-    context.verify_mode = ssl.CERT_REQUIRED

@@ -147,7 +147,9 @@ class Flags:
     )
     metrics_token_file: str = text(WATCHING, "The bearer token of /metrics.", placeholder="file")
     metrics_cert_dir: str = text(
-        WATCHING, "Folder of tls.crt and tls.key for that port.", placeholder="dir"
+        WATCHING,
+        "Folder of tls.crt and tls.key for that port; taken again when they change.",
+        placeholder="dir",
     )
     signals_port: int | None = flag(
         None,

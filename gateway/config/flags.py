@@ -273,7 +273,8 @@ class Flags:
     )
     metrics_cert_dir: str = text(
         WATCHING,
-        "Directory with tls.crt and tls.key: serve the metrics port over TLS.",
+        "Directory with tls.crt and tls.key: serve the metrics port over TLS. Taken again when it "
+        "changes.",
         placeholder="directory",
     )
     metrics_client_ca_file: str = text(

@@ -261,7 +261,8 @@ class Metrics:
         self._families.stream_codes.labels(code).inc()
 
     def reloaded(self, file: str, *, ok: bool) -> None:
-        """``file`` (``config``, ``certificate``) changed, and was taken or refused."""
+        """``file`` (``config``, ``certificate``, ``metrics-certificate``) changed, and was taken or
+        refused."""
         self._families.reloads.labels(file, "taken" if ok else "refused").inc()
         self._families.reload_refused.labels(file).set(0 if ok else 1)
 

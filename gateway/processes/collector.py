@@ -108,6 +108,9 @@ async def collect(child: Child, flags: Flags) -> None:
             followers.append(tasks.create_task(gateway.scraper.run(), name="scraper"))
         if gateway.certificate is not None and flags.enable_cert_reload and signals_port:
             followers.append(tasks.create_task(gateway.certificate.run(), name="certificate"))
+        if gateway.admin_tls is not None:
+            renews = gateway.admin_tls.run()
+            followers.append(tasks.create_task(renews, name="metrics certificate"))
         await probes.start()
         gateway.readiness.started = True
         settle()

@@ -10,13 +10,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 
 from loadstar.tls import KeyPair, ReloadingPair, server_context
-
-Handshake: TypeAlias = ssl.SSLObject | ssl.SSLSocket
+from loadstar.tls_port import renewing
 
 CIPHERS_VARIABLE = "GRPC_SSL_CIPHER_SUITES"
 
@@ -81,20 +80,7 @@ def wire_context(
             context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context
 
-    context = current = made(certificate.current)
-
-    def renew(pair: KeyPair) -> None:
-        nonlocal current
-        current = made(pair)
-
-    def swap(handshake: Handshake, name: str | None, _: ssl.SSLContext) -> None:
-        handshake.context = current
-
-    certificate.on_renewal(renew)
-    # Not by loading into the same context: that keeps one certificate for each kind of key, and
-    # would go on serving an ECDSA one beside the RSA one that replaced it.
-    context.sni_callback = swap
-    return context
+    return renewing(certificate, made)
 
 
 def credentials(pair: Callable[[], KeyPair], *, reloads: bool) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
+from loadstar.tls_port import TlsPort
 
 ANY = "[::]"
 """All addresses; grpcio falls back to IPv4 where there is no IPv6."""
@@ -57,9 +58,13 @@ def listen(
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: web.Application, flag: str, address: str, port: int, context: ssl.SSLContext | None
+    app: web.Application, flag: str, address: str, port: int, secured: TlsPort | None
 ) -> AsyncIterator[int]:
-    """Serve ``app`` over HTTP while inside; gives the port. Raises CannotListen."""
+    """Serve ``app`` over HTTP while inside; gives the port. Raises CannotListen.
+
+    Whoever calls runs ``secured``.
+    """
+    context = None if secured is None else secured.context
     runner = web.AppRunner(app, access_log=None, logger=HTTP)
     await runner.setup()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, MutableMapping
 
 from gateway.config.flags import Flags
@@ -11,6 +10,7 @@ from loadstar import tls
 from loadstar.clock import Clock
 from loadstar.config.errors import ConfigError
 from loadstar.telemetry.admin import Guard
+from loadstar.tls_port import TlsPort
 
 
 def certificate(
@@ -51,11 +51,8 @@ def guard(flags: Flags) -> Guard:
     )
 
 
-def admin_tls(flags: Flags) -> ssl.SSLContext | None:
+def admin_tls(flags: Flags, reloaded: Callable[[bool], None]) -> TlsPort | None:
     """TLS of the metrics port; None is plaintext. Raises CertificateError."""
     if not flags.metrics_cert_dir:
         return None
-    context = tls.server_context(tls.load(flags.metrics_cert_dir))
-    if flags.metrics_client_ca_file:
-        tls.require_clients_of(context, flags.metrics_client_ca_file)
-    return context
+    return TlsPort(flags.metrics_cert_dir, reloaded, client_ca_file=flags.metrics_client_ca_file)
