@@ -10,10 +10,8 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-
-import grpc
 
 from autoscaler.controllers.wanted import TargetKey
 from autoscaler.sizing.decision import Decision
@@ -22,6 +20,7 @@ from loadstar.aio.beside import beside
 from loadstar.clock import Clock
 from loadstar.feed.publish import Publisher
 from loadstar.signals.model import Desired, Snapshot
+from loadstar.tls_grpc import credentials
 
 HORIZON = "horizon_s"
 
@@ -71,18 +70,23 @@ async def publishing(
 ) -> AsyncIterator[int]:
     """Stream ``wishes`` while inside, over TLS; gives the port.
 
-    Without ``cert_dir`` the certificate is one that we make. Raises CannotPublish.
+    The certificate of ``cert_dir`` is renewed as its files are; without one it is one that we make.
+    Raises CannotPublish or CertificateError.
     """
     if cert_dir:
         pair = await asyncio.to_thread(tls.load, cert_dir)
     else:
         pair = await asyncio.to_thread(tls.self_signed, clock.wall())
+    certificate = tls.ReloadingPair(cert_dir, pair, lambda _ok: None)
     token = await asyncio.to_thread(Path(token_file).read_text) if token_file else ""
     publisher = Publisher(wishes.snapshot, token=token.strip)
-    credentials = grpc.ssl_server_credentials([(pair.key, pair.certificate)])
-    bound = await publisher.start(host, port, credentials)
+    served = credentials(lambda: certificate.current, reloads=bool(cert_dir))
+    bound = await publisher.start(host, port, served)
     try:
-        async with beside(publisher.run(), name="publish"):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(beside(publisher.run(), name="publish"))
+            if cert_dir:
+                await stack.enter_async_context(beside(certificate.run(), name="certificate"))
             yield bound
     finally:
         await publisher.stop()

@@ -21,13 +21,13 @@ from gateway.config.flags import Flags
 from gateway.datalayer.state import Endpoint, PoolState
 from gateway.metrics import Metrics
 from gateway.metrics.families import GatewayFamilies
-from gateway.serving.credentials import credentials
 from gateway.serving.listen import CannotListen
 from gateway.traffic import own_loads
 from loadstar import tls
 from loadstar.clock import Clock
 from loadstar.feed.publish import CannotPublish, Publisher
 from loadstar.signals.model import OWN, SCRAPED, EndpointLoad, PoolLoad, Snapshot
+from loadstar.tls_grpc import credentials
 
 Traffic: TypeAlias = Callable[[], Awaitable[tuple[PoolLoad, ...]]]
 

@@ -160,7 +160,8 @@ class Flags:
     )
     signals_cert_dir: str = text(
         WATCHING,
-        "Folder of tls.crt and tls.key for that port; unset: a certificate of our own making.",
+        "Folder of tls.crt and tls.key for that port, taken again when they change; unset: a "
+        "certificate of our own making.",
         placeholder="dir",
     )
     signals_port_token_file: str = text(

@@ -8,11 +8,8 @@ no 1.2 handshake succeeds; ``main`` puts ``ciphers`` into the environment before
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
-
-import grpc
 
 from loadstar.tls import KeyPair, ReloadingPair, server_context
 from loadstar.tls_port import renewing
@@ -81,25 +78,3 @@ def wire_context(
         return context
 
     return renewing(certificate, made)
-
-
-def credentials(pair: Callable[[], KeyPair], *, reloads: bool) -> Any:
-    """Credentials that serve ``pair()``; asked again at each handshake if it ``reloads``."""
-    if not reloads:
-        return grpc.ssl_server_credentials([(pair().key, pair().certificate)])
-    served = pair()
-
-    def renewed() -> Any:
-        """Called by grpcio at each handshake, on its own thread: only compares and hands over."""
-        nonlocal served
-        current = pair()
-        if current is served:
-            return None
-        served = current
-        return _configuration(current)
-
-    return grpc.dynamic_ssl_server_credentials(_configuration(served), renewed)
-
-
-def _configuration(pair: KeyPair) -> Any:
-    return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)])

@@ -19,11 +19,12 @@ from gateway.extproc.streams import Streams, Watcher
 from gateway.extproc.wire.hosted import calls
 from gateway.extproc.wire.limits import WireLimits
 from gateway.extproc.wire.server import WireServer
-from gateway.serving.credentials import credentials, wire_context
+from gateway.serving.credentials import wire_context
 from gateway.serving.health import Health, add_health
 from gateway.serving.listen import CannotListen, listen
 from loadstar import tls
 from loadstar.clock import Clock
+from loadstar.tls_grpc import credentials
 
 FLAG = "grpc-port"
 STREAMS_TO_SHARE = 100
