@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from load_tests import words
 from load_tests.compare import MODEL, Settings
 from load_tests.day.shape import Day
 from load_tests.demo import Act, Demo
@@ -55,15 +56,20 @@ def _add_demo(commands: Commands) -> None:
     shown.add_argument(
         "--act", type=Act, choices=list(Act), help="only this one; else both", metavar="NAME"
     )
-    shown.add_argument("--seconds", type=float, default=usual.settings.seconds, help="per policy")
-    shown.add_argument("--servers", type=int, default=usual.settings.servers)
-    shown.add_argument("--load", type=float, default=usual.settings.load, help=LOAD_HELP)
-    shown.add_argument("--seed", type=int, default=usual.settings.seed)
+    shown.add_argument(
+        "--seconds", type=words.positive, default=usual.settings.seconds, help="per policy"
+    )
+    shown.add_argument("--servers", type=words.count, default=usual.settings.servers)
+    shown.add_argument("--load", type=words.positive, default=usual.settings.load, help=LOAD_HELP)
+    shown.add_argument("--seed", type=words.seed, default=usual.settings.seed)
     shown.add_argument(
         "--hours", type=_hours, default=usual.day, metavar="FROM-TO", help="of the day, as 6-12"
     )
     shown.add_argument(
-        "--hpa-load", type=float, default=usual.hpa_load, help="of its replicas, as a share of 1"
+        "--hpa-load",
+        type=words.positive,
+        default=usual.hpa_load,
+        help="of its replicas, as a share of 1",
     )
     shown.add_argument("--out", type=Path, default=usual.out, help="where the report goes")
     shown.add_argument("--keep", action="store_true", help="serve until Ctrl-C afterwards")
@@ -79,16 +85,16 @@ def _add_compare(commands: Commands) -> None:
         default=usual.policies,
         help=f"of {', '.join(p.value for p in Policy)}, with commas",
     )
-    versus.add_argument("--servers", type=int, default=usual.servers)
+    versus.add_argument("--servers", type=words.count, default=usual.servers)
     versus.add_argument("--profile", choices=sorted(PROFILES), default=usual.profile)
     versus.add_argument(
         "--workload", type=_named, metavar="NAME", help=f"of {', '.join(NAMES)}; or as drive has it"
     )
-    versus.add_argument("--load", type=float, default=usual.load, help=LOAD_HELP)
-    versus.add_argument("--seconds", type=float, default=usual.seconds, help="per policy")
-    versus.add_argument("--seed", type=int, default=usual.seed)
+    versus.add_argument("--load", type=words.positive, default=usual.load, help=LOAD_HELP)
+    versus.add_argument("--seconds", type=words.positive, default=usual.seconds, help="per policy")
+    versus.add_argument("--seed", type=words.seed, default=usual.seed)
     versus.add_argument(
-        "--speed", type=float, default=usual.speed, help="engine seconds per second"
+        "--speed", type=words.positive, default=usual.speed, help="engine seconds per second"
     )
     versus.add_argument(
         "--config",
@@ -116,10 +122,10 @@ def _add_drive(commands: Commands) -> None:
         metavar="NAME",
         help=f"of {', '.join(NAMES)}; mooncake:PATH and azure:PATH replay a trace's prompts",
     )
-    driven.add_argument("--rate", type=float, default=10.0, help="requests per second")
-    driven.add_argument("--cv", type=float, default=1.0, help="of the gaps; 1 is Poisson")
-    driven.add_argument("--seconds", type=float, default=30.0)
-    driven.add_argument("--seed", type=int, default=1)
+    driven.add_argument("--rate", type=words.positive, default=10.0, help="requests per second")
+    driven.add_argument("--cv", type=words.positive, default=1.0, help="of the gaps; 1 is Poisson")
+    driven.add_argument("--seconds", type=words.positive, default=30.0)
+    driven.add_argument("--seed", type=words.seed, default=1)
     driven.add_argument("--json", type=Path, help="write inference-perf's summary here")
     driven.set_defaults(run="drive")
 
@@ -156,7 +162,7 @@ def _config(text: str) -> GatewayPlan:
 
 
 def _address(text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit():
+    host, colon, number = text.rpartition(":")
+    if not colon:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return Address(host.strip("[]"), int(port))
+    return Address(host.strip("[]"), words.port(number))

@@ -30,6 +30,7 @@ from gateway.datalayer.page_client import PageClient
 from gateway.datalayer.scrape import Scraper
 from gateway.datalayer.scrape_plan import pace
 from gateway.datalayer.store import Datastore
+from load_tests import words
 from load_tests.idle_clients import clients, rendered
 from load_tests.idle_servers import HOST, START_SECONDS, answers
 from load_tests.ports import free_ports
@@ -232,16 +233,14 @@ async def _run(arguments: argparse.Namespace) -> int:
     return 0 if all(figure.kept for figure in measured) else 1
 
 
-def _counts(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--endpoints", type=_counts, default=[8, 100], help="e.g. 8,100")
-    parser.add_argument("--seconds", type=float, default=20.0, help="per measurement")
+    parser.add_argument(
+        "--endpoints", type=words.several(words.count), default=[8, 100], help="e.g. 8,100"
+    )
+    parser.add_argument("--seconds", type=words.positive, default=20.0, help="per measurement")
     parser.add_argument("--gateway", action="store_true", help="measure a whole gateway")
     parser.add_argument("--clients", action="store_true", help="compare HTTP clients and readers")
     parser.add_argument("--json", action="store_true")

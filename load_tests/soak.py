@@ -22,6 +22,7 @@ from pathlib import Path
 
 import aiohttp
 
+from load_tests import words
 from load_tests.envoy import envoy
 from load_tests.envoy_config import Address, Balancing, EnvoyPlan, PickerPlan
 from load_tests.fleet import (
@@ -207,9 +208,9 @@ async def soak(minutes: float, clients: int, seed: int, flags: Sequence[str]) ->
 def main(argv: Sequence[str]) -> int:
     """0 if nothing hung, drifted or grew."""
     parser = argparse.ArgumentParser(prog="load_tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--clients", type=int, default=24)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=words.positive, default=30.0)
+    parser.add_argument("--clients", type=words.count, default=24)
+    parser.add_argument("--seed", type=words.seed, default=1)
     parser.add_argument("flags", nargs="*", help="flags for the gateway, after --")
     args = parser.parse_args(argv)
     tally, drifts = asyncio.run(soak(args.minutes, args.clients, args.seed, args.flags))

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from load_tests import words
 from load_tests.adapter.asking import Timed, at_a_rate, one_by_one
 from load_tests.adapter.plant import METRICS, PODS_PER_GROUP, Plant, listed, of_group, plant
 from load_tests.tables import table
@@ -28,8 +29,10 @@ UPDATES = 5
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m load_tests.adapter")
-    parser.add_argument("--pods", default="10,1000,5000", help="sizes, ascending")
-    parser.add_argument("--answers", type=int, default=300, help="answers per figure")
+    parser.add_argument(
+        "--pods", type=words.several(words.count), default=[10, 1000, 5000], metavar="N,..."
+    )
+    parser.add_argument("--answers", type=words.count, default=300, help="answers per figure")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument(
         "--undisturbed",
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="real-time priority while answers are timed (root): for a machine that is busy",
     )
     given = parser.parse_args(argv)
-    sizes = sorted(int(each) for each in given.pods.split(","))
+    sizes = sorted(given.pods)
     with tempfile.TemporaryDirectory() as folder, plant(Path(folder)) as made:
         quiet = made.undisturbed if given.undisturbed else nullcontext
         figures = []

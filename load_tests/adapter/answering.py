@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from load_tests import words
 from loadstar.clock import SystemClock
 from loadstar.kube.resources import INFERENCE_POOLS, PODS
 from loadstar.kube.selectors import from_labels
@@ -131,8 +132,8 @@ def _both(name: str, found: tuple[float, float]) -> dict[str, float | str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pods", type=int, nargs="+", default=[10, 1000, 5000])
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--pods", type=words.count, nargs="+", default=[10, 1000, 5000])
+    parser.add_argument("--one", type=words.count, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one is not None:
         print(json.dumps(measure(arguments.one)))

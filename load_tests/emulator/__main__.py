@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import uvloop
 
+from load_tests import words
 from load_tests.emulator.engine import STEP_NOISE
 from load_tests.emulator.faults import BadFault, Faults, changed
 from load_tests.emulator.options import Options
@@ -45,6 +46,10 @@ def main(argv: Sequence[str]) -> int:
     parent = os.getppid()
     parser = _parser()
     args = parser.parse_args(argv)
+    if args.port + args.count - 1 > words.MOST_PORT:
+        parser.error(
+            f"--count: {args.count} ports from {args.port} on do not end at {words.MOST_PORT}"
+        )
     try:
         faults = changed(Faults(), dict(_pair(text) for text in args.fault))
     except (BadFault, ValueError) as e:
@@ -73,20 +78,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m load_tests.emulator", description=__doc__)
     add = parser.add_argument
     add("--host", default="127.0.0.1")
-    add("--port", type=int, default=8101, help="the first port")
-    add("--count", type=int, default=1, help="servers, on consecutive ports")
+    add("--port", type=words.port, default=8101, help="the first port")
+    add("--count", type=words.count, default=1, help="servers, on consecutive ports")
     add("--profile", choices=sorted(PROFILES), default="H100-8B")
     add("--model", action="append", default=[], help="a name to answer to; none: to any")
     add("--engine", choices=sorted(PAGES), default="vllm", help="whose /metrics page to show")
-    add("--speed", type=_positive, default=1.0, help="2 serves twice as fast as the real thing")
-    add("--token-batch", type=int, default=1, help="tokens of a stream per write")
-    add("--noise", type=float, default=STEP_NOISE, help="sigma of the step time's logarithm")
-    add("--max-loras", type=int, default=0, help="adapter slots")
+    add(
+        "--speed", type=words.positive, default=1.0, help="2 serves twice as fast as the real thing"
+    )
+    add("--token-batch", type=words.count, default=1, help="tokens of a stream per write")
+    add(
+        "--noise",
+        type=words.at_least(0),
+        default=STEP_NOISE,
+        help="sigma of the step time's logarithm",
+    )
+    add("--max-loras", type=words.whole(0), default=0, help="adapter slots")
     add("--adapter", action="append", default=[], help="an adapter known from the start")
-    add("--max-model-len", type=int, default=131_072)
+    add("--max-model-len", type=words.count, default=131_072)
     add("--reject-overlong", action="store_true", help="400 for long prompts; else cut them")
     add("--echo", action="store_true", help="only say what was received")
-    add("--seed", type=int, default=0)
+    add("--seed", type=words.seed, default=0)
     add("--fault", action="append", default=[], metavar="NAME=VALUE", help="as in POST /_fault")
     add("--exit-with-parent", action="store_true", help="end when the parent process has")
     return parser
@@ -97,13 +109,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise ValueError(f"{text}: NAME=VALUE is needed")
     return name, value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError("more than 0 is needed")
-    return value
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from load_tests import words
 from load_tests.fuzz_wire.inputs import conversations, mutated
 from load_tests.fuzz_wire.play import Finding, Signature, play
 from loadstar.clock import SystemClock
@@ -64,9 +65,9 @@ def _played(data: bytes) -> Signature:
 def main(argv: Sequence[str] | None = None) -> int:
     """Fuzz; 0 unless something was found."""
     parser = argparse.ArgumentParser("python -m load_tests.fuzz_wire", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=words.positive, default=60.0)
     parser.add_argument("--corpus", type=Path, help="read inputs from here, keep new ones here")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=words.seed, default=1)
     arguments = parser.parse_args(argv)
     if arguments.corpus is not None:
         arguments.corpus.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from load_tests import words
+from load_tests.emulator.profiles import PROFILES
 from load_tests.local.server import LocalFleetServer, Processes, serving
 from load_tests.local.state import FleetState, PoolPlan
 from loadstar.clock import SystemClock
@@ -63,16 +65,16 @@ def main(argv: Sequence[str]) -> int:
     """Parse ``argv``, serve, return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.local", description=__doc__)
     add = parser.add_argument
-    add("--port", type=int, default=0)
+    add("--port", type=words.port_or_any, default=0, help="0 is any that is free")
     add("--pool", default="gpu")
     add("--model", default="llama")
-    add("--nodes", type=int, default=1, help="at the start")
-    add("--most-nodes", type=int, default=4)
-    add("--replicas", type=int, default=1, help="at the start")
-    add("--node-lead", type=float, default=4.0, help="seconds until a node is there")
-    add("--pod-lead", type=float, default=2.0, help="and until a replica on it serves")
-    add("--profile", default="H100-8B")
-    add("--speed", type=float, default=1.0)
+    add("--nodes", type=words.whole(0), default=1, help="at the start")
+    add("--most-nodes", type=words.count, default=4)
+    add("--replicas", type=words.whole(0), default=1, help="at the start")
+    add("--node-lead", type=words.at_least(0), default=4.0, help="seconds until a node is there")
+    add("--pod-lead", type=words.at_least(0), default=2.0, help="and until a replica on it serves")
+    add("--profile", choices=sorted(PROFILES), default="H100-8B")
+    add("--speed", type=words.positive, default=1.0)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(parser.parse_args(argv)))
     return 0

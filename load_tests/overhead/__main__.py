@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import uvloop
 
+from load_tests import words
 from load_tests.overhead.backend import GAP_SECONDS
 from load_tests.overhead.pickers import OURS, TRANSPORTS, BadPicker, Picker, ours, parse
 from load_tests.overhead.report import Figure, figures, render
@@ -66,26 +66,6 @@ def _transports(text: str) -> list[str]:
     return _names(list(OURS), text)
 
 
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def _numbers(text: str) -> list[int]:
-    return [_count(part) for part in text.split(",")]
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
-
-
 def _picker(text: str) -> Picker:
     try:
         picker = parse(text)
@@ -116,9 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("pickers", nargs="*", type=_picker, metavar="name=host:port,pid[,tls]")
     add("--workloads", type=_workloads, default=list(WORKLOADS), metavar="NAME,...")
-    add("--connections", type=_numbers, metavar="N,...", help="else what becomes each workload")
-    add("--seconds", type=_seconds, default=2.0, help="of one burst")
-    add("--rounds", type=_count, default=3)
+    add(
+        "--connections",
+        type=words.several(words.count),
+        metavar="N,...",
+        help="else what suits each workload",
+    )
+    add("--seconds", type=words.positive, default=2.0, help="of one burst")
+    add("--rounds", type=words.count, default=3)
     add(
         "--transports",
         type=_transports,
@@ -128,9 +113,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--flag", action="append", default=[], help="one more flag for our own gateways")
     add("--baseline", help="whose CPU is 1.00x; the last picker's if not said")
-    add("--endpoints", type=_count, default=8)
-    add("--first-port", type=int, help="of the backends; any free ports if not said")
-    add("--gap-ms", type=float, default=1000 * GAP_SECONDS, help="between streamed events")
+    add("--endpoints", type=words.count, default=8)
+    add("--first-port", type=words.port, help="of the backends; any free ports if not said")
+    add(
+        "--gap-ms",
+        type=words.at_least(0),
+        default=1000 * GAP_SECONDS,
+        help="between streamed events",
+    )
     add("--json", action="store_true")
     return parser
 

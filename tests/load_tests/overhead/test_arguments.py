@@ -14,11 +14,11 @@ HERE = f"127.0.0.1:9,{os.getpid()}"
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--rounds=0"], "'0' is not a whole number of at least 1"),
-        (["--connections=1,0"], "'0' is not a whole number of at least 1"),
-        (["--endpoints=-1"], "'-1' is not a whole number of at least 1"),
-        (["--seconds=0"], "'0' is not a number of seconds above 0"),
-        (["--seconds=nan"], "'nan' is not a number of seconds above 0"),
+        (["--rounds=0"], "'0' is not a whole number of 1 or more"),
+        (["--connections=1,0"], "'0' is not a whole number of 1 or more"),
+        (["--endpoints=-1"], "'-1' is not a whole number of 1 or more"),
+        (["--seconds=0"], "'0' is not a number above 0"),
+        (["--seconds=nan"], "'nan' is not a number above 0"),
         ([f"a=127.0.0.1:99999,{os.getpid()}"], "99999 is not a port (1 to 65535)"),
         (["a=127.0.0.1:9,99999999"], "no such process runs here"),
         ([f"a={HERE}", f"a={HERE}"], "name the picker 'a' otherwise"),
