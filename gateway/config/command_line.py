@@ -34,14 +34,20 @@ are:
 Durations are written 50ms or 1m30s, sizes 10MiB or 25MB, booleans --flag or --flag=false."""
 
 
-def parse(argv: Sequence[str]) -> tuple[Flags, list[str]]:
+def parse(argv: Sequence[str], *, looks: bool = True) -> tuple[Flags, list[str]]:
     """The flags of ``argv``, and what the operator should know of them (sentences to log).
 
-    Raises ConfigError with every problem, or HelpWanted.
+    ``looks`` whether the files that are named are there: not for one of several processes that is
+    started again and goes on with what the others have. Raises ConfigError with every problem, or
+    HelpWanted.
     """
     parsed = pflag.parse(Flags, argv, refused=REFUSED)
     flags = parsed.values
-    _check(flags)
+    problems = Problems()
+    _check(flags, problems)
+    if looks:
+        _check_files(flags, problems)
+    problems.raise_if_any()
     notes = pflag.inert(Flags, parsed.given)
     if flags.refresh_metrics_interval < MIN_REFRESH_SECONDS:
         notes.append("--refresh-metrics-interval is below 50ms: 50ms is used")
@@ -67,9 +73,8 @@ def _shown(placeholder: str, default: object) -> str:
     return str(default)
 
 
-def _check(flags: Flags) -> None:
-    """What no single flag can see. Raises ConfigError."""
-    problems = Problems()
+def _check(flags: Flags, problems: Problems) -> None:
+    """What no single flag can see."""
     given = [
         name
         for name, value in (
@@ -99,14 +104,24 @@ def _check(flags: Flags) -> None:
         problems.add(
             "--max-body-bytes", "must be positive: a request without its body has no model"
         )
-    if flags.secure_serving and flags.cert_path:
-        _check_pair("--cert-path", flags.cert_path, problems)
     if flags.enable_cert_reload and not flags.cert_path:
         problems.add("--enable-cert-reload", "needs --cert-path: a self-signed one does not change")
-    if flags.metrics_cert_dir:
-        _check_pair("--metrics-cert-dir", flags.metrics_cert_dir, problems)
     if flags.metrics_client_ca_file and not flags.metrics_cert_dir:
         problems.add("--metrics-client-ca-file", "needs --metrics-cert-dir")
+    given_ports = (flags.grpc_port, flags.grpc_health_port, flags.metrics_port, flags.signals_port)
+    ports = [p for p in given_ports if p]
+    if len(set(ports)) < len(ports):
+        problems.add(
+            "", "--grpc-port, --grpc-health-port, --metrics-port and --signals-port must differ"
+        )
+
+
+def _check_files(flags: Flags, problems: Problems) -> None:
+    """Whether they are there, and files."""
+    if flags.secure_serving and flags.cert_path:
+        _check_pair("--cert-path", flags.cert_path, problems)
+    if flags.metrics_cert_dir:
+        _check_pair("--metrics-cert-dir", flags.metrics_cert_dir, problems)
     for name, path in (
         ("--config-file", flags.config_file),
         ("--kubeconfig", flags.kubeconfig),
@@ -116,13 +131,6 @@ def _check(flags: Flags) -> None:
     ):
         if path and (why := unusable(path)):
             problems.add(name, f"{path}: {why}")
-    given_ports = (flags.grpc_port, flags.grpc_health_port, flags.metrics_port, flags.signals_port)
-    ports = [p for p in given_ports if p]
-    if len(set(ports)) < len(ports):
-        problems.add(
-            "", "--grpc-port, --grpc-health-port, --metrics-port and --signals-port must differ"
-        )
-    problems.raise_if_any()
 
 
 def _check_pair(name: str, directory: str, problems: Problems) -> None:

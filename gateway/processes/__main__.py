@@ -28,7 +28,7 @@ USAGE_ERROR = 2
 def main(argv: Sequence[str]) -> int:
     """Be the collector or a worker until told to stop."""
     child = inherit(argv[:PLACE_WORDS])
-    flags, _notes = parse(argv[PLACE_WORDS:])
+    flags, _notes = parse(argv[PLACE_WORDS:], looks=False)
     if flags.seed is not None:
         flags = replace(flags, seed=flags.seed + child.number)  # not the same choices everywhere
     with (

@@ -251,6 +251,18 @@ async def test_a_mistake_in_the_file_keeps_nobody_out_who_starts_again(tmp_path:
             assert "stays in force" in str((await running.logged("picker.yaml not taken"))["msg"])
 
 
+async def test_a_file_that_is_gone_keeps_nobody_out_who_starts_again(tmp_path: Path) -> None:
+    async with two_workers(tmp_path) as running:
+        await asyncio.to_thread((tmp_path / "picker.yaml").unlink)
+        for _ in ("collector", "worker 0", "worker 1"):
+            running.lines.remove(await running.logged("picker.yaml not taken"))
+        for name in ("collector", "worker 0"):
+            victim = await child(running, name)
+            os.kill(victim, signal.SIGKILL)
+            await child(running, name, after=victim)
+            assert "stays in force" in str((await running.logged("picker.yaml not taken"))["msg"])
+
+
 async def test_a_drain_lets_streams_of_every_worker_end(tmp_path: Path) -> None:
     async with two_workers(tmp_path) as running, contextlib.AsyncExitStack() as ends:
         grpc_port = int(str((await running.logged("serving"))["grpc_port"]))
