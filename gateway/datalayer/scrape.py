@@ -44,6 +44,8 @@ TIMEOUT_SECONDS = 1.0
 FAILURES_TOLD = 3
 """In a row before the log speaks of it; every one is counted."""
 MOST_NAMES_NOTED = 100
+ROUSE_SECONDS = 0.2
+"""How soon one that rested is asked often again; until then our own account speaks for it."""
 
 log = logging.getLogger(__name__)
 
@@ -146,12 +148,12 @@ class Scraper:
             await self._rouse_the_busy()
 
     async def _rouse_the_busy(self) -> None:
-        """Scrape at once those that were resting when requests of ours reached them."""
+        """Scrape those that were resting when requests of ours reached them."""
         while True:
-            # Where all are at work there is nobody to rouse, and twenty looks a second cost as
-            # much as ten requests do.
+            # Where all are at work there is nobody to rouse; and of what a gateway at rest costs,
+            # looking as often as pages may be read was half.
             await self._somebody_rests.wait()
-            await steps.next_step(self._pace.busy)
+            await steps.next_step(max(self._pace.busy, ROUSE_SECONDS))
             if not any(followed.plan.resting for followed in self._by_slot.values()):
                 self._somebody_rests.clear()
             for slot in np.flatnonzero(self._store.columns.inflight_requests).tolist():
