@@ -17,9 +17,9 @@ from gateway.director.failures import PluginFailures
 from gateway.director.intent import Intent
 from gateway.director.measures import Measures
 from gateway.director.policy import Policy, Scheduler
-from gateway.errors import NothingFits, Refusal
+from gateway.errors import NothingFits
 from gateway.request.model import InferenceRequest
-from gateway.scheduling.failures import Skipping
+from gateway.scheduling.failures import asked, told
 from gateway.scheduling.types import Cycle, Decision, SaturationDetector
 from loadstar.clock import Clock
 from loadstar.records import record
@@ -124,17 +124,10 @@ class Chooser:
         trusted: tuple[Endpoint, ...],
     ) -> Decision:
         """The scheduler's decision among ``trusted``, or among all if none of those fits."""
-        with Skipping(self._failures, scheduler, "schedule", passing=Refusal):
-            try:
-                decision = scheduler.schedule(cycle, trusted)
-            except NothingFits:
-                if len(trusted) == len(candidates):
-                    raise
-                decision = scheduler.schedule(cycle, candidates)
-            if not decision.endpoints:
-                raise NothingFits("the scheduling profile picked no endpoint")
-            return decision
-        return least_busy(cycle, trusted)
+        decision = asked(
+            self._failures, scheduler, "schedule", scheduled, scheduler, cycle, candidates, trusted
+        )
+        return least_busy(cycle, trusted) if decision is None else decision
 
     def _saturation(
         self,
@@ -144,9 +137,27 @@ class Chooser:
         now: float,
     ) -> float:
         """Saturation of the candidates; 0, which sheds nobody, from a detector that raises."""
-        with Skipping(self._failures, detector, "saturation"):
-            return detector.saturation(narrowed(state, candidates), now)
-        return 0.0
+        seen = narrowed(state, candidates)
+        saturation = told(self._failures, detector, "saturation", detector.saturation, seen, now)
+        return 0.0 if saturation is None else saturation
+
+
+def scheduled(
+    scheduler: Scheduler,
+    cycle: Cycle,
+    candidates: tuple[Endpoint, ...],
+    trusted: tuple[Endpoint, ...],
+) -> Decision:
+    """As ``Chooser.choose`` wants it. Raises NothingFits, and whatever the scheduler does."""
+    try:
+        decision = scheduler.schedule(cycle, trusted)
+    except NothingFits:
+        if len(trusted) == len(candidates):
+            raise
+        decision = scheduler.schedule(cycle, candidates)
+    if not decision.endpoints:
+        raise NothingFits("the scheduling profile picked no endpoint")
+    return decision
 
 
 def narrowed(state: PoolState, endpoints: tuple[Endpoint, ...]) -> PoolState:

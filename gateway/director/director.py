@@ -29,7 +29,7 @@ from gateway.director.unfollowed import Unfollowed, follows
 from gateway.errors import NoEndpoint, Refusal
 from gateway.request.model import Ending, Headers, InferenceRequest, Outcome, Route
 from gateway.request.model_rules import ModelRewrite
-from gateway.scheduling.failures import Skipping
+from gateway.scheduling.failures import told
 from loadstar.clock import Clock
 
 PROMPT_BYTES_KEPT = 4096
@@ -214,9 +214,10 @@ class Director:
             if server.slot != first.slot:
                 self._served_elsewhere(live.credit, choice, server, now)
             self._judge(server, status, now)
-        with Skipping(self._failures, choice.scheduler, "response-headers"):
-            return tuple(choice.scheduler.response_headers(choice.cycle, server))
-        return NO_HEADERS
+        scheduler = choice.scheduler
+        announce = scheduler.response_headers
+        added = told(self._failures, scheduler, "response-headers", announce, choice.cycle, server)
+        return NO_HEADERS if added is None else tuple(added)
 
     def first_token(self, ticket: int, now: float) -> None:
         """The first piece of the response body has passed: prefill is over."""
@@ -321,8 +322,8 @@ class Director:
         first, cycle = choice.decision.endpoints[0], choice.cycle
         expected_output = self._outputs.expected(intent.traffic.target_model)
         cost = demand(request, cycle.prefix, first.slot, expected_output)
-        with Skipping(self._failures, choice.scheduler, "picked"):
-            choice.scheduler.picked(cycle, choice.decision)
+        scheduler = choice.scheduler
+        told(self._failures, scheduler, "picked", scheduler.picked, cycle, choice.decision)
         if request.body is not None and request.body.prompt_bytes > PROMPT_BYTES_KEPT:
             # The prompt may be megabytes and the stream may last minutes: let it go.
             cycle.request = replace(request, body=replace(request.body, prompt=()))
@@ -353,8 +354,16 @@ class Director:
         self._measures.served_elsewhere(True)
         self._breakers.failed(credit.endpoint, now)
         self._inflight.move(credit, server)
-        with Skipping(self._failures, choice.scheduler, "served"):
-            choice.scheduler.served(choice.cycle, choice.decision, server)
+        scheduler = choice.scheduler
+        told(
+            self._failures,
+            scheduler,
+            "served",
+            scheduler.served,
+            choice.cycle,
+            choice.decision,
+            server,
+        )
 
     def _judge(self, endpoint: Endpoint, status: int | None, now: float) -> None:
         if status is None:

@@ -1,7 +1,6 @@
 """A plugin that raises is passed over: it costs its opinion, never the request. Pure.
 
-    with Skipping(cycle.failures, scorer, "score"):
-        add(totals, scorer.score(cycle, kept), weight)
+    mask = asked(cycle.failures, filter, "filter", filter.keep, cycle, candidates)
 
 What was raised goes, as a value, to whoever made the cycle; the director counts and logs it.
 As every call of a plugin passes here, this is also where some are timed (``Timed``).
@@ -11,8 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, TypeVarTuple
+
+from gateway.errors import Refusal
+
+Asked = TypeVarTuple("Asked")
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +37,7 @@ class Failures(Protocol):
 class Timed:
     """Failures whose owner also wants to know how long each plugin takes."""
 
-    __slots__ = ("_failures", "now", "took")
+    __slots__ = ("_failures", "_now", "_took")
 
     def __init__(
         self,
@@ -44,48 +47,50 @@ class Timed:
     ) -> None:
         """``took`` is told (plugin, point, seconds), also of a plugin that raised."""
         self._failures = failures
-        self.now = now
-        self.took = took
+        self._now = now
+        self._took = took
+
+    def timed(
+        self, way: Callable[..., Said | None], plugin: object, point: str, *call: Any
+    ) -> Said | None:
+        """Go ``way``, ``asked`` or ``told``, and say how long it took."""
+        began = self._now()
+        try:
+            return way(self._failures, plugin, point, *call)
+        finally:
+            self._took(plugin, point, self._now() - began)
 
     def append(self, failure: Failure) -> None:
         """Pass it on."""
         self._failures.append(failure)
 
 
-class Skipping:
-    """A block that ends early, and no more, when ``plugin`` raises in it.
+def asked(
+    failures: Failures, plugin: object, point: str, call: Callable[[*Asked], Said], *args: *Asked
+) -> Said | None:
+    """What ``call(*args)`` returns; None if it raises, which ``failures`` are told.
 
-    ``passing`` are exceptions that are an answer and no failure: for whoever may refuse, refusals.
+    A refusal is an answer and no failure: it is raised.
     """
+    if isinstance(failures, Timed):
+        return failures.timed(asked, plugin, point, call, *args)
+    try:
+        return call(*args)
+    except Refusal:
+        raise
+    except Exception as error:
+        failures.append(Failure(plugin, point, error))
+        return None
 
-    __slots__ = ("_began", "_failures", "_passing", "_plugin", "_point")
 
-    def __init__(
-        self,
-        failures: Failures,
-        plugin: object,
-        point: str,
-        *,
-        passing: type[Exception] | tuple[()] = (),
-    ) -> None:
-        self._failures = failures
-        self._plugin = plugin
-        self._point = point
-        self._passing = passing
-
-    def __enter__(self) -> None:
-        failures = self._failures
-        self._began = failures.now() if isinstance(failures, Timed) else None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if self._began is not None and isinstance(self._failures, Timed):
-            self._failures.took(self._plugin, self._point, self._failures.now() - self._began)
-        if not isinstance(error, Exception) or isinstance(error, self._passing):
-            return False
-        self._failures.append(Failure(self._plugin, self._point, error))
-        return True
+def told(
+    failures: Failures, plugin: object, point: str, call: Callable[[*Asked], Said], *args: *Asked
+) -> Said | None:
+    """The same, of who has nothing to refuse any more: what it raises is a failure."""
+    if isinstance(failures, Timed):
+        return failures.timed(told, plugin, point, call, *args)
+    try:
+        return call(*args)
+    except Exception as error:
+        failures.append(Failure(plugin, point, error))
+        return None

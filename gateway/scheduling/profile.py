@@ -12,19 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.datalayer.state import Endpoint
-from gateway.errors import NothingFits, Refusal
-from gateway.scheduling.failures import Skipping
+from gateway.errors import NothingFits
+from gateway.scheduling.failures import asked
 from gateway.scheduling.types import Candidates, Cycle, Filter, Picker, ProfileResult, Scorer
-from loadstar.arrays import Bools, Floats, Ints, kernel
-
-EVERYBODY: Bools = np.ones(1, np.bool_)
-"""A mask that drops nobody."""
+from loadstar.arrays import Bools, Floats, kernel
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedScorer:
     scorer: Scorer
     weight: float
+
+    def add_to(self, totals: Floats, cycle: Cycle, candidates: Candidates) -> None:
+        """Add what it thinks of each."""
+        add(totals, self.scorer.score(cycle, candidates), self.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +54,18 @@ class Profile:
         Raises:
             NothingFits: a filter dropped every candidate.
         """
-        kept = candidates
+        kept, failures = candidates, cycle.failures
         for named in self.filters:
-            mask = EVERYBODY
-            with Skipping(cycle.failures, named.filter, "filter", passing=Refusal):
-                mask = named.filter.keep(cycle, kept)
-            if not mask.all():
+            mask = asked(failures, named.filter, "filter", named.filter.keep, cycle, kept)
+            if mask is not None and not mask.all():
                 if not mask.any():
                     raise NothingFits(f'no endpoint satisfies the filter "{named.name}"')
                 kept = narrowed(kept, mask)
         kept = preferred(kept)
         totals = np.zeros(len(kept))
         for weighted in self.scorers:
-            with Skipping(cycle.failures, weighted.scorer, "score", passing=Refusal):
-                add(totals, weighted.scorer.score(cycle, kept), weighted.weight)
-        order: Ints | None = None
-        with Skipping(cycle.failures, self.picker, "pick", passing=Refusal):
-            order = self.picker.pick(cycle, kept, totals)
+            asked(failures, weighted.scorer, "score", weighted.add_to, totals, cycle, kept)
+        order = asked(failures, self.picker, "pick", self.picker.pick, cycle, kept, totals)
         if order is None:
             order = np.argsort(-totals, kind="stable")[:1]
         return ProfileResult(

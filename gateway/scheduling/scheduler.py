@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 
 from gateway.datalayer.state import Endpoint
-from gateway.errors import NoEndpoint, Refusal
-from gateway.scheduling.failures import Skipping
+from gateway.errors import NoEndpoint
+from gateway.scheduling.failures import asked, told
 from gateway.scheduling.profile import Profile
 from gateway.scheduling.types import (
     Candidates,
@@ -77,8 +77,7 @@ class Scheduler:
             raise NoEndpoint("no endpoint is ready")
         candidates = self._candidates(cycle, endpoints)
         for producer in self._producers:
-            with Skipping(cycle.failures, producer, "produce", passing=Refusal):
-                producer.produce(cycle)
+            asked(cycle.failures, producer, "produce", producer.produce, cycle)
         done: dict[str, ProfileResult] = {}
         while names := self._handler.profiles(cycle, self._names, done):
             for name in names:
@@ -88,14 +87,12 @@ class Scheduler:
     def picked(self, cycle: Cycle, decision: Decision) -> None:
         """``decision`` is being carried out: let plugins learn from it."""
         for learner in self._learners:
-            with Skipping(cycle.failures, learner, "picked"):
-                learner.picked(cycle, decision)
+            told(cycle.failures, learner, "picked", learner.picked, cycle, decision)
 
     def served(self, cycle: Cycle, decision: Decision, endpoint: Endpoint) -> None:
         """``endpoint``, and not the first of ``decision``, has served the request."""
         for learner in self._learners:
-            with Skipping(cycle.failures, learner, "served"):
-                learner.served(cycle, decision, endpoint)
+            told(cycle.failures, learner, "served", learner.served, cycle, decision, endpoint)
 
     def left(self, endpoint: Endpoint) -> None:
         """``endpoint`` is no longer in the pool; its slot may become another's."""
@@ -111,8 +108,10 @@ class Scheduler:
         """Headers for the client's response, now that ``endpoint`` answers."""
         headers: list[tuple[str, str]] = []
         for announcer in self._announcers:
-            with Skipping(cycle.failures, announcer, "response-headers"):
-                headers += announcer.response_headers(cycle, endpoint)
+            announce = announcer.response_headers
+            headers += (
+                told(cycle.failures, announcer, "response-headers", announce, cycle, endpoint) or ()
+            )
         return tuple(headers)
 
     def _candidates(self, cycle: Cycle, endpoints: tuple[Endpoint, ...]) -> Candidates:

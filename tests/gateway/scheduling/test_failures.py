@@ -11,7 +11,7 @@ import pytest
 from gateway.datalayer.state import Endpoint
 from gateway.errors import Denied
 from gateway.plugins.handlers.single import SingleProfile
-from gateway.scheduling.failures import Failure, Skipping
+from gateway.scheduling.failures import Failure, asked, told
 from gateway.scheduling.profile import NamedFilter, Profile, WeightedScorer
 from gateway.scheduling.scheduler import Scheduler
 from gateway.scheduling.types import Candidates, Cycle, Decision, Filter, Picker, Scorer
@@ -121,18 +121,18 @@ def test_the_others_decide(made: Scene, point: str) -> None:
 def test_a_learner_that_raises_leaves_the_next_its_news() -> None:
     sound = Sound()
     made = scene(scorers=[Sound()], plugins=[Broken(), sound])
-    asked = made.cycle()
-    decision = made.scheduler.schedule(asked, asked.state.endpoints)
-    made.scheduler.picked(asked, decision)
-    made.scheduler.served(asked, decision, asked.state.endpoints[0])
+    now = made.cycle()
+    decision = made.scheduler.schedule(now, now.state.endpoints)
+    made.scheduler.picked(now, decision)
+    made.scheduler.served(now, decision, now.state.endpoints[0])
     assert sound.told == ["picked", "served"]
     assert made.points() == ["produce", "picked", "served"]
 
 
 def test_headers_of_others_stay_when_one_plugin_raises() -> None:
     made = scene(plugins=[Broken(), Sound()])
-    asked = made.cycle()
-    headers = made.scheduler.response_headers(asked, asked.state.endpoints[0])
+    now = made.cycle()
+    headers = made.scheduler.response_headers(now, now.state.endpoints[0])
     assert headers == (("x-sound", "pod-0"),)
     assert made.points() == ["response-headers"]
 
@@ -158,9 +158,13 @@ def test_a_refusal_is_an_answer() -> None:
 
 
 def test_what_is_no_mere_failure_is_not_held_up() -> None:
-    failures: list[Failure] = []
-    with pytest.raises(KeyboardInterrupt), Skipping(failures, None, "score"):
+    def stop() -> None:
         raise KeyboardInterrupt
+
+    failures: list[Failure] = []
+    for way in (asked, told):
+        with pytest.raises(KeyboardInterrupt):
+            way(failures, None, "score", stop)
     assert failures == []
 
 
