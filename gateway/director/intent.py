@@ -65,16 +65,18 @@ def read(
             rule, target = chosen
         elif controls:
             target = _value(controls, MODEL_REWRITE) or model
-    priority = _priority(controls, objectives)
+    # Most requests name neither: what is known of those need not be asked.
+    priority = _priority(controls, objectives) if controls else DEFAULT_PRIORITY
+    shown = label(model)
     return Intent(
         target_model=target,
         rewrite_to=target if target != model else None,
         rule=rule,
         priority=priority,
         traffic=Traffic(
-            label(model),
-            label(target),
-            _fairness_id(controls),
+            shown,
+            shown if target is model else label(target),
+            _fairness_id(controls) if controls else DEFAULT_FLOW,
             priority,
         ),
     )

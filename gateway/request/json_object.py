@@ -98,19 +98,20 @@ class Keys:
 def top_level(text: bytes, keys: Keys) -> TopLevel:
     """Where ``keys`` stand in ``text``, and whether it is a JSON object. A UTF-8 BOM is skipped."""
     start = 3 if text.startswith(b"\xef\xbb\xbf") else 0
-    spans: Ints = np.empty((len(keys.names), 2), np.int64)
-    code, at = _scan(np.frombuffer(text, np.uint8), start, keys.joined, keys.ends, spans)
-    rows = zip(keys.names, spans.tolist(), strict=True)
+    names = keys.names
+    found: Ints = np.empty((len(names), 3), np.int64)
+    code, at, count = _find(np.frombuffer(text, np.uint8), start, keys.joined, keys.ends, found)
+    rows = found[:count].tolist()
     if code == OK:
-        values = {name: (begin, end) for name, (begin, end) in rows if end >= 0}
+        values = {names[row]: (begin, end) for row, begin, end in rows}
         return TopLevel(values, NONE_UNFINISHED, None, False)
     values = {}
     unfinished: dict[str, int] = {}
-    for name, (begin, end) in rows:
+    for row, begin, end in rows:
         if end == _UNFINISHED:
-            unfinished[name] = begin
-        elif end != _ABSENT:
-            values[name] = (begin, end)
+            unfinished[names[row]] = begin
+        else:
+            values[names[row]] = (begin, end)
     if code == ENDED:
         problem = Problem(
             at, "it ends before the object is closed" if at > start else "it is empty"
@@ -118,6 +119,19 @@ def top_level(text: bytes, keys: Keys) -> TopLevel:
     else:
         problem = Problem(at, _PROBLEMS[code])
     return TopLevel(values, unfinished, problem, code == ENDED)
+
+
+@kernel
+def _find(text: Bytes, start: int, names: Bytes, ends: Ints, found: Ints) -> tuple[int, int, int]:
+    """(what went wrong, where, how many rows of ``found`` are filled with (name, begin, end))."""
+    spans = np.empty((ends.size, 2), np.int64)
+    code, at = _scan(text, start, names, ends, spans)
+    count = 0
+    for row in range(ends.size):
+        if spans[row, 1] != _ABSENT:
+            found[count, 0], found[count, 1], found[count, 2] = row, spans[row, 0], spans[row, 1]
+            count += 1
+    return code, at, count
 
 
 @kernel

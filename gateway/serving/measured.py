@@ -92,6 +92,10 @@ class MeasuredScheduler:
         self._counts = counts
         self._plugins = plugins
         self._untimed = 0
+        # As they are, with no call between.
+        self.picked = scheduler.picked
+        self.served = scheduler.served
+        self.response_headers = scheduler.response_headers
 
     def schedule(self, cycle: Cycle, endpoints: tuple[Endpoint, ...]) -> Decision:
         """As the scheduler's."""
@@ -107,18 +111,6 @@ class MeasuredScheduler:
             matched = int(match.matched_blocks[slot]) * block_bytes
             self._counts.prefix_matched(name, PRODUCER, matched, match.total_blocks * block_bytes)
         return decision
-
-    def picked(self, cycle: Cycle, decision: Decision) -> None:
-        """As the scheduler's."""
-        self._scheduler.picked(cycle, decision)
-
-    def served(self, cycle: Cycle, decision: Decision, endpoint: Endpoint) -> None:
-        """As the scheduler's."""
-        self._scheduler.served(cycle, decision, endpoint)
-
-    def response_headers(self, cycle: Cycle, endpoint: Endpoint) -> Sequence[tuple[str, str]]:
-        """As the scheduler's."""
-        return self._scheduler.response_headers(cycle, endpoint)
 
 
 class Configured(Policy, Protocol):
