@@ -1,9 +1,9 @@
 """``file-discovery``: endpoints from a file, read again when it changes. IO; ``endpoints_file``
 says what the text means.
 
-Watched by reading it once a second and comparing bytes. That sees what inotify does not (network
-file systems, a path whose directory is swapped, as Kubernetes swaps a ConfigMap's) and costs less
-than one scrape.
+Watched by reading it every 1.6 seconds and comparing bytes. That sees what inotify does not
+(network file systems, a path whose directory is swapped, as Kubernetes swaps a ConfigMap's) and
+costs less than one scrape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from loadstar.config.errors import ConfigError, Problem
 from loadstar.files import contents
 
 FILE = "endpoints"
-POLL_SECONDS = 1.0
+POLL_SECONDS = 1.6
+"""As often as other files are looked at, and together with a scrape of who stands still."""
 SETTLE_SECONDS = 0.1
 """A new text is used once two reads this far apart agree: a file may be written in steps, and the
 first half of a list of endpoints is a list of endpoints."""

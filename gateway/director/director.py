@@ -263,7 +263,7 @@ class Director:
     def settle(self, now: float) -> None:
         """Give back what lingers beyond its time, or beyond what endpoints say of themselves.
 
-        For when no request comes that would do it; several times a second is enough.
+        For when no request comes that would do it; about once a second is enough.
         """
         self._unfollowed.settle(self._store.state.columns, self._streaming, now)
 

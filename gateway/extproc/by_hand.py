@@ -17,6 +17,7 @@ ANSWER_REQUEST_BODY, ANSWER_RESPONSE_BODY = b"\x1a", b"\x22"
 
 _BODY, _END_OF_STREAM = 0x0A, 0x10
 _HEADER_MAP, _HEADER, _END_AT_HEADERS = 0x0A, 0x0A, 0x18
+_KEY, _RAW_VALUE = 0x0A, 0x1A
 _LONGEST_VARINT = 4  # bytes; lengths below 256 MiB
 _TOLD_LENGTHS = 4096
 
@@ -77,6 +78,29 @@ def headers(payload: bytes) -> tuple[list[bytes], bool, bytes] | None:
     if at != end or end > len(payload):
         return None
     return found, ends, payload[end:]
+
+
+def header(encoded: bytes) -> tuple[str, str] | None:
+    """Name and value of one short ``HeaderValue`` whose value is in ``raw_value``; or None.
+
+    The name is ASCII; of the value, what is not UTF-8 is kept as lone surrogates.
+    """
+    try:
+        stop = 2 + encoded[1]
+        value = stop + 2
+        if (
+            encoded[0] != _KEY
+            or encoded[stop] != _RAW_VALUE
+            or value + encoded[stop + 1] != len(encoded)
+            or max(encoded[1], encoded[stop + 1]) >= 128
+        ):
+            return None
+    except IndexError:
+        return None
+    name = encoded[2:stop]
+    if not name.isascii():
+        return None  # it may be no UTF-8, which protobuf refuses
+    return name.decode("ascii"), encoded[value:].decode("utf-8", "surrogateescape")
 
 
 def stream_body(kind: bytes, chunk: bytes, end_of_stream: bool) -> bytes:

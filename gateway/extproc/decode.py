@@ -121,7 +121,11 @@ def _learn_context(encoded: bytes) -> Context | None:
 
 def _learn_header(encoded: bytes) -> tuple[str, str]:
     """Name and value of an encoded ``HeaderValue``. Raises DecodeError."""
-    known = _named(pb.HeaderValue.FromString(encoded))
+    read = by_hand.header(encoded)
+    if read is None:
+        known = _named(pb.HeaderValue.FromString(encoded))
+    else:
+        known = read[0].lower(), read[1]
     if len(encoded) <= LONGEST_REMEMBERED and known[0] not in NOT_REMEMBERED:
         if len(_headers) >= MOST_HEADERS:
             _headers.clear()

@@ -1,4 +1,4 @@
-"""Has the director look at what lingers, twice a second, until cancelled.
+"""Has the director look at what lingers, about once a second, until cancelled.
 
 Requests do the same as they come; this is for when none comes, and for what endpoints report.
 """
@@ -13,8 +13,8 @@ from loadstar.clock import Clock
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 0.4
-"""An answer lasts seconds; half of the looks fall together with a scrape of who stands still."""
+SETTLE_SECONDS = 0.8
+"""An answer lasts seconds; every look falls together with a scrape of who stands still."""
 
 
 async def settling(settle: Callable[[float], None], clock: Clock) -> None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from loadstar.aio.steps import next_step
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.6
 """How often is often enough for a person who has just saved a file."""
 
 Signature: TypeAlias = tuple[int, int, int]

@@ -149,7 +149,8 @@ class ResponseSide:
             return NO_HEADERS
         self._served = event.served
         self.streamed = "text/event-stream" in sent.get("content-type", "").lower()
-        readable = sent.get("content-encoding", "").strip().lower() in PLAIN
+        encoding = sent.get("content-encoding")
+        readable = encoding is None or encoding.strip().lower() in PLAIN
         if not event.end_of_stream and self.mode is not BodyMode.NONE:
             self._read_body_of(taken, readable)
             # Where a trailer is announced, a STREAMED answer could not bring bytes held back.

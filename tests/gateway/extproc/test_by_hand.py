@@ -178,6 +178,7 @@ def test_what_envoy_sends_most_is_read_by_hand() -> None:
     message.metadata_context.SetInParent()
     payload = message.SerializeToString()
     assert by_hand.headers(payload) == ([b"\x0a\x01a\x1a\x01b"], True, b"B\x00")
+    assert by_hand.header(b"\x0a\x01a\x1a\x02b\xff") == ("a", "b\udcff")
 
 
 def test_memory_of_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

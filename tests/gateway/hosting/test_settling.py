@@ -1,4 +1,4 @@
-"""What lingers is looked at several times a second, and a bug in that is told once and no more."""
+"""What lingers is looked at again and again, and a bug in that is told once and no more."""
 
 from __future__ import annotations
 
