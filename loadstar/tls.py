@@ -133,7 +133,7 @@ def load(directory: str) -> KeyPair:
     return pair
 
 
-def read(path: Path) -> bytes:
+def read(path: str | Path) -> bytes:
     """What a file of PEM says. Raises CertificateError."""
     try:
         return contents(path)

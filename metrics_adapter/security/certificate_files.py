@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from loadstar.aio.changes import Changes
-from loadstar.files import contents
-from loadstar.tls import CertificateError, KeyPair
+from loadstar.tls import CertificateError, KeyPair, read
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +55,6 @@ def pair_of(certificate: bytes, key: bytes, names: tuple[str, str]) -> KeyPair:
 def read_pair(certificate_file: str, key_file: str) -> KeyPair:
     """The pair of two files. Raises CertificateError."""
     return pair_of(read(certificate_file), read(key_file), (certificate_file, key_file))
-
-
-def read(path: str) -> bytes:
-    """A file's bytes. Raises CertificateError."""
-    try:
-        return contents(path)
-    except OSError as error:
-        raise CertificateError(f"{path}: {error.strerror}") from error
 
 
 async def follow(paths: tuple[str, ...], take: Callable[[], Awaitable[None]], what: str) -> None:

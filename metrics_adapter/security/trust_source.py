@@ -15,8 +15,9 @@ from loadstar.clock import Clock
 from loadstar.kube.client import Document, Follows
 from loadstar.kube.reflector import Reflector
 from loadstar.kube.resources import CONFIG_MAPS
+from loadstar.tls import read
 from metrics_adapter.security import trust
-from metrics_adapter.security.certificate_files import follow, read, reread
+from metrics_adapter.security.certificate_files import follow, reread
 from metrics_adapter.security.trust import Authority, ProxyHeaders, Trust
 
 log = logging.getLogger(__name__)
