@@ -32,26 +32,12 @@ def whole(least: int) -> Callable[[str], int]:
 
 def above(lowest: float) -> Callable[[str], float]:
     """Finite numbers above ``lowest``."""
-
-    def read(text: str) -> float:
-        value = _float(text)
-        if not lowest < value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number above {lowest:g}")
-        return value
-
-    return read
+    return _finite(lambda value: value > lowest, f"above {lowest:g}")
 
 
 def at_least(lowest: float) -> Callable[[str], float]:
     """Finite numbers of ``lowest`` or more."""
-
-    def read(text: str) -> float:
-        value = _float(text)
-        if not lowest <= value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {lowest:g} or more")
-        return value
-
-    return read
+    return _finite(lambda value: value >= lowest, f"of {lowest:g} or more")
 
 
 def port(text: str) -> int:
@@ -75,11 +61,17 @@ def several(one: Callable[[str], T]) -> Callable[[str], list[T]]:
     return read
 
 
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+def _finite(suits: Callable[[float], bool], asked: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and suits(value)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number {asked}")
+        return value
+
+    return read
 
 
 count, seed = whole(1), whole(0)
